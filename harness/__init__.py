@@ -1,0 +1,1 @@
+"""Changeover finds the bugs that live between two incarnations of a service."""

@@ -1,0 +1,47 @@
+"""Every error that Changeover raises about its own use.
+
+Each message names what is wrong and what to do about it. Nothing here ever describes a defect of
+the system under test: those are verdicts, never exceptions of the harness.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ChangeoverError(Exception):
+    """The base of all errors of the harness; the message names the remedy."""
+
+
+class UsageError(ChangeoverError):
+    """A wrong name, option, configuration or file: exit code 4."""
+
+
+class UntrustworthyError(ChangeoverError):
+    """A run that cannot be judged here: not deterministic, diverged, internal: exit code 3."""
+
+
+class RefusedError(ChangeoverError):
+    """The target reached for the real world (thread, socket, file, process) inside a run."""
+
+
+class StepNeverYieldsError(BaseException):
+    """One step ran past the wall-clock watchdog; raised inside the step that never yields.
+
+    Not an ``Exception``, so that a target's ``except Exception`` cannot swallow it.
+    """
+
+
+class UnsupportedTrioError(ChangeoverError):
+    """The installed trio is not one that the kernel was tested with."""
+
+
+def closest(name: str, known: Iterable[str], *, kind: str) -> UsageError:
+    """The error for an unknown name, with the closest known one, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    if near:
+        return UsageError(f"unknown {kind} {name!r}; did you mean {near[0]!r}?")
+    listing = ", ".join(names) if names else "none is registered"
+    return UsageError(f"unknown {kind} {name!r}; known: {listing}")

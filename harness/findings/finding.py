@@ -1,0 +1,115 @@
+"""A finding: one self-contained record of a broken run, enough to render and to replay it.
+
+It is plain data. Its JSON form carries ``"format": 1``; a newer format is refused by the store, an
+older one is upgraded there. Amounts and values are text, exactly as the run rendered them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.history import Event
+from harness.schedule.choices import Deviation
+
+#: The version of the file format that this code writes.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What broke, where and when: the first one of a run is what the finding is about.
+
+    ``invariant`` names the rule; ``message`` says what happened in one sentence; ``describe`` is
+    the rule itself, in money words. ``consequence`` is what it costs if left alone. ``resource``
+    is what changed from ``before`` to ``after``, by ``operation`` of ``lane`` at ``site``
+    (``path:line function``), in ``phase`` of that lane's life.
+    """
+
+    invariant: str
+    message: str
+    step: int
+    at_ms: int = 0
+    describe: str = ""
+    consequence: str = ""
+    resource: str = ""
+    before: str = ""
+    after: str = ""
+    lane: str = ""
+    operation: str = ""
+    site: str = ""
+    phase: str = ""
+    accounts: tuple[str, ...] = ()
+    loss_usdc: str = ""
+
+    @property
+    def fingerprint(self) -> tuple[str, str, str]:
+        """What makes two violations the same bug: the invariant, the site's function, the phase."""
+        return (self.invariant, self.site.partition(" ")[2] or self.site, self.phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """A change of the schedule that was executed: with it, all invariants held (or not)."""
+
+    step: int
+    ran: str
+    instead_of: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shrinking:
+    """What the shrinker did: sizes before and after, runs spent, and what ended it."""
+
+    steps: tuple[int, int] = (0, 0)
+    choices: tuple[int, int] = (0, 0)
+    faults: tuple[int, int] = (0, 0)
+    runs: int = 0
+    budget: int = 0
+    ended_by: str = "one-minimal"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken run, minimal if it was shrunk.
+
+    ``violations`` holds the first violation and what followed from it in the same run, in order;
+    ``held`` names the invariants that saw nothing wrong. ``order`` is what the schedule needs:
+    ``batch-legal`` (stock trio could do it with real input and output) or ``any``.
+    """
+
+    scenario: str
+    token: str
+    seed: int
+    digest: str
+    violations: tuple[Violation, ...]
+    deviations: tuple[Deviation, ...]
+    steps: int
+    ended_at_ms: int
+    order: str
+    history: tuple[Event, ...]
+    variant: Mapping[str, str] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    counterfactuals: tuple[Counterfactual, ...] = ()
+    replays: tuple[int, int] = (0, 0)
+    replay_ms: int = 0
+    strategy: str = ""
+    schedule_number: int = 0
+    schedules_planned: int = 0
+    seconds: float = 0.0
+    profile: str = ""
+    shrinking: Shrinking = field(default_factory=Shrinking)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    saved: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The short name by which a finding is addressed: six hexadecimal digits of its digest."""
+        return self.digest[:6]
+
+    @property
+    def violation(self) -> Violation:
+        """What broke first."""
+        return self.violations[0]

@@ -1,0 +1,103 @@
+"""What happened in one run: an append-only list of events, and the digest that proves equality.
+
+An event says which lane did what to which resource, and the value before and after. Values are
+rendered to text at once, so that later changes of the target's objects cannot rewrite history.
+(Never call it by the other common name: ``-k race`` would select every test of it.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the target's source, with the function it is in."""
+
+    path: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{relative(self.path)}:{self.line}"
+
+
+def relative(path: str) -> str:
+    """A path below the current directory or an installed package, without what is private to a machine."""
+    try:
+        return Path(path).relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        parts = Path(path).parts
+        if "site-packages" in parts:
+            return "/".join(parts[parts.index("site-packages") + 1 :])
+        return "/".join(parts[-2:])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: ``kind`` is read, write, send, receive, phase, fault or note.
+
+    ``peer`` is the other party, if there is one: the store that was written, the lane addressed.
+    """
+
+    step: int
+    at_ms: int
+    lane: str
+    kind: str
+    operation: str
+    resource: str = ""
+    value: str = ""
+    before: str = ""
+    after: str = ""
+    peer: str = ""
+    site: Site | None = None
+
+    def canonical(self) -> str:
+        """The event as one line that is equal in every process that ran the same schedule."""
+        place = f"{self.site.function}:{self.site.line}" if self.site else ""
+        fields = (self.lane, self.kind, self.operation, self.resource, self.value)
+        return "|".join(
+            (str(self.step), str(self.at_ms), *fields, self.before, self.after, self.peer, place)
+        )
+
+
+class History:
+    """The events of one run, in their order; only ever appended to."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        """Add what just happened."""
+        self._events.append(event)
+
+    def since(self, mark: int) -> tuple[Event, ...]:
+        """The events after the first ``mark``."""
+        return tuple(self._events[mark:])
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    def __getitem__(self, index: int) -> Event:
+        return self._events[index]
+
+
+def digest(lines: Iterable[str]) -> str:
+    """The sha256 of canonical lines, in hexadecimal."""
+    total = hashlib.sha256()
+    for line in lines:
+        total.update(line.encode())
+        total.update(b"\n")
+    return total.hexdigest()
+
+
+def derive_seed(*parts: object) -> int:
+    """A 64-bit seed from what names a purpose; the same in every process and on every machine."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,0 +1,1 @@
+"""Who goes next: options and choices, the strategies that choose, the simulation that switches."""

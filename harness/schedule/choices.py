@@ -1,0 +1,197 @@
+"""Options, choices and schedules: the vocabulary that everything above the kernel speaks.
+
+A run is a sequence of choices among labelled options. Option 0 is always first-in-first-out and
+faults come last, so a schedule is written down as its few deviations from 0. Nothing here knows
+trio, a simulation or an exchange; real processes will offer the same options.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.errors import UsageError
+
+#: The kinds of option, in the order in which they are offered.
+TASK, OPERATION, TIMER, DECISION, ORPHAN, FAULT = (
+    "task",
+    "operation",
+    "timer",
+    "decision",
+    "orphan",
+    "fault",
+)
+
+
+class Footprint(tuple[tuple[str, str], ...]):
+    """What a step touches: pairs of resource and ``'read'`` or ``'write'``, in program order."""
+
+    __slots__ = ()
+
+    def conflicts(self, other: Footprint) -> bool:
+        """Whether the order of the two steps can matter."""
+        return any(
+            mine == theirs and "write" in (how, kind)
+            for mine, how in self
+            for theirs, kind in other
+        )
+
+
+NOTHING = Footprint()
+
+
+def reads(*resources: str) -> Footprint:
+    """A footprint that only reads."""
+    return Footprint((resource, "read") for resource in resources)
+
+
+def writes(*resources: str) -> Footprint:
+    """A footprint that writes."""
+    return Footprint((resource, "write") for resource in resources)
+
+
+class Option:
+    """One thing that could happen next.
+
+    ``label`` names it in the words of the target and is stable from run to run; ``lane`` is the
+    actor that would move; ``kind`` is one of the constants of this module. ``batch_legal`` says
+    whether real trio could take this step now without the help of real input or output.
+    ``optional`` options (faults, orphans) never have to happen: a run that has only those left
+    is over, or stuck.
+    """
+
+    __slots__ = ("footprint", "kind", "lane")
+
+    optional = False
+
+    def __init__(self, *, kind: str, lane: str, footprint: Footprint = NOTHING) -> None:
+        self.kind = kind
+        self.lane = lane
+        self.footprint = footprint
+
+    @property
+    def label(self) -> str:
+        """What would happen, in domain words."""
+        raise NotImplementedError
+
+    @property
+    def batch_legal(self) -> bool:
+        """Whether real trio's lockstep of one lane allows this step now."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.label}>"
+
+
+class System(Protocol):
+    """Anything that can be scheduled: the one seam between the search and what is searched.
+
+    Entering it makes it ready to move; leaving it ends and unwinds it. ``options`` is in
+    canonical order and empty when the run is over; ``apply`` makes one of them happen and
+    returns when nothing moves any more without us.
+    """
+
+    def __enter__(self) -> System: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def options(self) -> Sequence[Option]: ...
+
+    def apply(self, option: Option) -> None: ...
+
+
+#: Decides one step: given the options (always two or more), the index of the one to take.
+Chooser = Callable[[Sequence[Option]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A choice that is not first-in-first-out: at ``step`` (from 1), ``taken`` ran, not ``first``."""
+
+    step: int
+    choice: int
+    taken: str = ""
+    first: str = ""
+
+
+_TOKEN = re.compile(
+    r"(?P<name>[A-Za-z0-9_.\-]+)(?P<variant>(?:\+[a-z]+=[A-Za-z0-9_.\-]+)*)@(?P<seed>\d+)"
+    r"(?::(?P<choices>\d+=\d+(?:,\d+=\d+)*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Everything that decides one run: scenario, its variant, data seed, and the deviations.
+
+    Its token, ``scenario@seed:step=choice,…``, is readable and sparse: every step that is not
+    named takes option 0. A variant (guards or planted bug other than the scenario's own) follows
+    the name as ``+guards=write_bound.mode_gate``.
+    """
+
+    scenario: str
+    seed: int
+    choices: Mapping[int, int] = field(default_factory=dict)
+    variant: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """The schedule in one line that survives copy and paste."""
+        variant = "".join(f"+{key}={value}" for key, value in sorted(self.variant.items()))
+        picks = ",".join(f"{step}={choice}" for step, choice in sorted(self.choices.items()))
+        return f"{self.scenario}{variant}@{self.seed}" + (f":{picks}" if picks else "")
+
+    @classmethod
+    def parse(cls, token: str) -> Schedule:
+        """The schedule of a token; :class:`UsageError` names the form when it is not one."""
+        match = _TOKEN.fullmatch(token.strip())
+        if match is None:
+            raise UsageError(
+                f"{token!r} is not a schedule token; "
+                "expected scenario@seed or scenario@seed:step=choice,step=choice"
+            )
+        pairs = (pair.split("=") for pair in (match["choices"] or "").split(",") if pair)
+        variant = (pair.split("=") for pair in match["variant"].split("+") if pair)
+        return cls(
+            scenario=match["name"],
+            seed=int(match["seed"]),
+            choices={int(step): int(choice) for step, choice in pairs},
+            variant=dict((key, value) for key, value in variant),
+        )
+
+    def with_choices(self, choices: Mapping[int, int]) -> Schedule:
+        """The same run with other choices; zeros are dropped, they are the default."""
+        kept = {step: choice for step, choice in sorted(choices.items()) if choice}
+        return Schedule(self.scenario, self.seed, kept, self.variant)
+
+
+def fifo(options: Sequence[Option]) -> int:
+    """Always the first option."""
+    return 0
+
+
+def follow(choices: Mapping[int, int], misfits: list[int]) -> Callable[[int], Chooser]:
+    """The chooser factory of a recorded schedule, by step number.
+
+    A recorded choice that is out of range now is appended to ``misfits`` and 0 is taken.
+    """
+
+    def at(step: int) -> Chooser:
+        wanted = choices.get(step, 0)
+
+        def choose(options: Sequence[Option]) -> int:
+            if wanted < len(options):
+                return wanted
+            misfits.append(step)
+            return 0
+
+        return choose
+
+    return at
+
+
+def labels(options: Iterable[Option]) -> tuple[str, ...]:
+    """The labels of options, in their order."""
+    return tuple(option.label for option in options)

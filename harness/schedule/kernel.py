@@ -1,0 +1,257 @@
+"""trio's run loop, taken over: one task step at a time, when we say so.
+
+This is the only file that touches private names of trio. It keeps one ``Runner`` for many runs,
+replaces its queue of runnable tasks and its deadlines by our own collections, and takes away its
+input and output. It decides nothing: which task goes next is the business of its caller. A version
+of trio that it was not tested with is refused, because a loop that is only nearly trio's would
+find bugs that do not exist.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import sniffio
+import trio
+import trio._core._run as trio_run
+from outcome import Error, Outcome, Value
+from trio.abc import Clock, Instrument
+
+from harness.errors import RefusedError, UnsupportedTrioError
+
+#: Every minor version of trio in this range passes the conformance tests.
+OLDEST_TRIO, NEWEST_TRIO = (0, 27), (0, 35)
+
+Task = trio.lowlevel.Task
+
+
+def check_version(version: str = trio.__version__) -> None:
+    """Raise :class:`UnsupportedTrioError` unless this trio was tested with the kernel."""
+    found = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
+    if not OLDEST_TRIO <= found <= NEWEST_TRIO:
+        oldest, newest = (".".join(map(str, bound)) for bound in (OLDEST_TRIO, NEWEST_TRIO))
+        raise UnsupportedTrioError(
+            f"trio {version} is not supported: the kernel steps trio's own run loop and was tested "
+            f"with trio {oldest} to {newest}; install one of those, or a newer changeover"
+        )
+
+
+class ReadyQueue(Protocol):
+    """Where trio puts a task that can run; the kernel's caller takes it from there."""
+
+    def append(self, task: Task) -> None: ...
+
+    def __bool__(self) -> bool: ...
+
+
+class Deadlines(Protocol):
+    """Where trio registers the deadlines of cancel scopes."""
+
+    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None: ...
+
+    def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None: ...
+
+    def next_deadline(self) -> float: ...
+
+
+class _NoInputOutput:
+    """Stands where trio's I/O manager stood, and says what to use instead."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RefusedError(
+            f"the target asked trio for real input or output ({name}) inside a run; "
+            "hand it a port of the world instead: network, disk, database or object store"
+        )
+
+    def close(self) -> None:
+        """Nothing was ever opened."""
+
+
+class _Wakeup:
+    """In-memory stand-in for the socket pair by which other threads wake trio."""
+
+    def __init__(self) -> None:
+        self.waiting: Task | None = None
+        self.woken = False
+
+    async def wait_woken(self) -> None:
+        if not self.woken:
+            self.waiting = trio.lowlevel.current_task()
+
+            def abort(_: object) -> trio.lowlevel.Abort:
+                self.waiting = None
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        self.woken = False
+
+    def wakeup_thread_and_signal_safe(self) -> None:
+        self.woken = True
+        if self.waiting is not None:
+            task, self.waiting = self.waiting, None
+            trio.lowlevel.reschedule(task)
+
+    def close(self) -> None:
+        """Nothing was ever opened."""
+
+
+class Kernel:
+    """One trio ``Runner`` that runs nothing by itself.
+
+    ``main`` is trio's main task; without one the runner idles for ever and tasks are added with
+    :meth:`spawn`. The kernel can be entered and left any number of times; while it is entered,
+    trio's functions work and a nested ``trio.run`` is refused, as in a real run.
+    """
+
+    def __init__(
+        self,
+        *,
+        ready: ReadyQueue,
+        deadlines: Deadlines,
+        clock: Clock,
+        main: Callable[..., Any] = trio.sleep_forever,
+        arguments: tuple[object, ...] = (),
+        instruments: Sequence[Instrument] = (),
+        strict_exception_groups: bool = True,
+    ) -> None:
+        check_version()
+        hooks = sys.get_asyncgen_hooks()
+        runner: Any = trio_run.setup_runner(clock, instruments, True, strict_exception_groups)
+        runner.ki_manager.close()
+        runner.io_manager.close()
+        runner.entry_queue.wakeup.close()
+        self.hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(*hooks)
+        del trio_run.GLOBAL_RUN_CONTEXT.runner
+        runner.io_manager = _NoInputOutput()
+        runner.entry_queue.wakeup = _Wakeup()
+        runner.runq = ready
+        runner.deadlines = deadlines
+        self.runner = runner
+        self.entered = False
+        with self.running():
+            if "before_run" in runner.instruments:
+                runner.instruments.call("before_run")
+            clock.start_clock()
+            runner.init_task = runner.spawn_impl(
+                runner.init, (main, arguments), None, "<init>", system_task=True
+            )
+
+    def rebind(self, *, ready: ReadyQueue, deadlines: Deadlines, clock: Clock) -> None:
+        """Serve another run; only when the last one left no task behind."""
+        self.runner.runq = ready
+        self.runner.deadlines = deadlines
+        self.runner.clock = clock
+
+    def enter(self) -> None:
+        """Make this kernel the running trio of this thread."""
+        if trio_run.in_trio_run():
+            raise RefusedError(
+                "a simulation cannot be stepped from inside trio.run or another simulation; "
+                "call it from ordinary synchronous code"
+            )
+        self._outer_hooks = sys.get_asyncgen_hooks()
+        self._outer_library = getattr(sniffio.thread_local, "name", None)
+        sys.set_asyncgen_hooks(*self.hooks)
+        sniffio.thread_local.name = "trio"
+        trio_run.GLOBAL_RUN_CONTEXT.runner = self.runner
+        self.entered = True
+
+    def leave(self) -> None:
+        """Give the thread back."""
+        self.entered = False
+        del trio_run.GLOBAL_RUN_CONTEXT.runner
+        sniffio.thread_local.name = self._outer_library
+        sys.set_asyncgen_hooks(*self._outer_hooks)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Enter, and leave again whatever happens; nests."""
+        if self.entered:
+            yield
+            return
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def spawn(self, async_function: Callable[..., Any], *arguments: object, name: str) -> Task:
+        """Start a task outside every nursery of the target; call it while entered."""
+        task: Task = self.runner.spawn_impl(
+            async_function, arguments, self.runner.system_nursery, name, system_task=True
+        )
+        return task
+
+    def step(self, task: Task) -> None:
+        """Run one task to its next scheduling point, exactly as trio's own loop would."""
+        runner, context = self.runner, trio_run.GLOBAL_RUN_CONTEXT
+        context.task = task
+        instruments = runner.instruments
+        if instruments and "before_task_step" in instruments:
+            instruments.call("before_task_step", task)
+        send, value = task._next_send_fn, task._next_send
+        task._next_send_fn = task._next_send = None
+        final: Outcome[object] | None = None
+        message: Any = None
+        try:
+            message = task.context.run(send, value)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            final = Value(stop.value)
+        except BaseException as error:
+            # Our own frame is of no interest to whoever reads the error.
+            final = Error(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
+        if final is not None:
+            runner.task_exited(task, final)
+        else:
+            task._schedule_points += 1
+            kind = type(message)
+            if message is trio_run.CancelShieldedCheckpoint:
+                runner.reschedule(task)
+            elif kind is trio_run.WaitTaskRescheduled:
+                task._cancel_points += 1
+                task._abort_func = message.abort_func
+                task._attempt_delivery_of_any_pending_cancel()
+            elif kind is trio_run.PermanentlyDetachCoroutineObject:
+                runner.task_exited(task, message.final_outcome)
+            else:
+                runner.reschedule(
+                    task,
+                    TypeError(
+                        f"trio.run received unrecognized yield message {message!r}. Are you trying "
+                        "to use a library written for some other framework like asyncio? That "
+                        "won't work without some kind of compatibility shim."
+                    ),
+                )
+                task._next_send_fn = task.coro.throw
+        if instruments and "after_task_step" in instruments:
+            instruments.call("after_task_step", task)
+        del context.task
+
+    def expire(self, deadline: float, scope: trio.CancelScope) -> None:
+        """Let one deadline strike, through trio's own code for it."""
+        expiry = trio_run.Deadlines()
+        expiry.add(deadline, scope)
+        expiry.expire(deadline)
+
+    def idle_waiters(self) -> tuple[Task, ...]:
+        """The tasks in ``wait_all_tasks_blocked`` that wake first when all else is blocked."""
+        waiting = self.runner.waiting_for_idle
+        if not waiting:
+            return ()
+        cushion = min(key[0] for key in waiting)
+        return tuple(task for key, task in waiting.items() if key[0] == cushion)
+
+    def wake_idle(self, tasks: Sequence[Task]) -> None:
+        """Wake tasks of :meth:`idle_waiters`."""
+        waiting = self.runner.waiting_for_idle
+        for key in [key for key, task in waiting.items() if task in tasks]:
+            self.runner.reschedule(waiting.pop(key))
+
+    @property
+    def tasks_alive(self) -> int:
+        """How many tasks exist, trio's own included."""
+        return len(self.runner.tasks)

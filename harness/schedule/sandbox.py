@@ -1,0 +1,200 @@
+"""The walls of a run: seeded randomness, virtual time, and no way out to the real world.
+
+Inside a run the global ``random``, ``os.urandom``, ``uuid``, ``secrets``, ``time`` and
+``datetime`` answer from the simulation. Threads, sockets, processes, files and real sleeping are
+refused through Python's audit hooks, with an error that says what to use instead. Outside a run,
+between two steps included, everything is as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import time_machine
+
+from harness.errors import RefusedError
+from harness.schedule import watchdog
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from harness.schedule.simulation import Simulation
+
+#: The real clock, for the harness itself.
+real_monotonic = time.monotonic
+
+_USE_TASKS = "start tasks in a trio nursery instead (nursery.start_soon)"
+_USE_NETWORK = "hand the target a network port of the world instead"
+_USE_SERVICE = "run it as a service lane of the world instead"
+_USE_DISK = "hand the target a disk, database or object store of the world instead"
+_REMEDIES = {
+    "_thread.start_new_thread": ("a thread", _USE_TASKS),
+    "time.sleep": ("real sleeping (time.sleep)", "await trio.sleep instead; it costs no real time"),
+    "os.fork": ("a new process", _USE_SERVICE),
+    "os.forkpty": ("a new process", _USE_SERVICE),
+    "os.exec": ("a new process", _USE_SERVICE),
+    "os.posix_spawn": ("a new process", _USE_SERVICE),
+    "os.spawn": ("a new process", _USE_SERVICE),
+    "os.system": ("a new process", _USE_SERVICE),
+    "subprocess.Popen": ("a new process", _USE_SERVICE),
+    "sqlite3.connect": ("a real database", _USE_DISK),
+    "open": ("a file", _USE_DISK),
+    "os.listdir": ("a directory", _USE_DISK),
+    "os.scandir": ("a directory", _USE_DISK),
+    "os.mkdir": ("a directory", _USE_DISK),
+    "os.remove": ("a file", _USE_DISK),
+    "os.rename": ("a file", _USE_DISK),
+    "os.rmdir": ("a directory", _USE_DISK),
+    "os.truncate": ("a file", _USE_DISK),
+    "socket.__new__": ("a socket", _USE_NETWORK),
+    "socket.connect": ("a socket", _USE_NETWORK),
+    "socket.bind": ("a socket", _USE_NETWORK),
+    "socket.getaddrinfo": ("name resolution", _USE_NETWORK),
+    "socket.gethostbyname": ("name resolution", _USE_NETWORK),
+}
+#: Python itself reads files on behalf of these: imports, error messages, time zones, codecs.
+_READERS = ("importlib", "linecache", "tokenize", "zoneinfo", "encodings", "zipimport", "inspect")
+
+_active: list[Simulation] = []
+_depth = 0
+_hooked = False
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _active or event not in _REMEDIES:
+        return
+    simulation = _active[-1]
+    if simulation.running_task is None or threading.get_ident() != simulation.world.thread:
+        return
+    if event.startswith(("open", "os.listdir", "os.scandir")) and _python_reads(sys._getframe(1)):
+        return
+    what, remedy = _REMEDIES[event]
+    detail = f" {arguments[0]!r}" if event == "open" else ""
+    error = RefusedError(
+        f"{simulation.running_task.label} asked for {what}{detail} inside a run, "
+        f"which no scheduler can make deterministic; {remedy}"
+    )
+    simulation.refuse(error)
+    raise error
+
+
+def _python_reads(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith(_READERS):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _monotonic() -> float:
+    return _active[-1].clock.now if _active else real_monotonic()
+
+
+def _monotonic_ns() -> int:
+    return round(_monotonic() * 1_000_000_000)
+
+
+def _urandom(size: int, /) -> bytes:
+    if not _active:
+        return _real_urandom(size)
+    return _active[-1].random("os.urandom").randbytes(size)
+
+
+_real_urandom = os.urandom
+_FIXED_NODE = 0x0200_0000_0001
+_PATCHES: tuple[tuple[Any, str, Any], ...] = (
+    (time, "monotonic", _monotonic),
+    (time, "monotonic_ns", _monotonic_ns),
+    (time, "perf_counter", _monotonic),
+    (time, "perf_counter_ns", _monotonic_ns),
+    (os, "urandom", _urandom),
+    (random, "_urandom", _urandom),
+    (uuid, "_node", _FIXED_NODE),
+)
+
+
+class installed:
+    """The walls, put up once for many runs; entering nests and costs nothing the second time."""
+
+    _originals: tuple[Any, ...] = ()
+    _random_state: Any = None
+    traveller: time_machine.Traveller
+
+    def __enter__(self) -> None:
+        global _depth, _hooked
+        _depth += 1
+        if _depth > 1:
+            return
+        if not _hooked:
+            sys.addaudithook(_audit)
+            _hooked = True
+        installed._random_state = random.getstate()
+        installed._originals = tuple(getattr(module, name) for module, name, _ in _PATCHES)
+        for module, name, substitute in _PATCHES:
+            setattr(module, name, substitute)
+        installed._travel = time_machine.travel(0, tick=False)
+        installed.traveller = installed._travel.start()
+
+    _travel: time_machine.travel
+
+    def __exit__(self, *exception: object) -> None:
+        global _depth
+        _depth -= 1
+        if _depth:
+            return
+        installed._travel.stop()
+        for (module, name, _), original in zip(_PATCHES, installed._originals, strict=True):
+            setattr(module, name, original)
+        random.setstate(installed._random_state)
+
+
+class Sandbox:
+    """The walls round one simulation; entered for as long as it is stepped."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.thread = threading.get_ident()
+        self._installed = installed()
+        self._random_state: Any = None
+
+    def enter(self) -> None:
+        """Make time and randomness those of this run."""
+        simulation = self.simulation
+        self._installed.__enter__()
+        watchdog.start()
+        self.thread = threading.get_ident()
+        _active.append(simulation)
+        installed.traveller.move_to(simulation.epoch_s + simulation.clock.now)
+        if self._random_state is None:
+            random.seed(simulation.seed)
+        else:
+            random.setstate(self._random_state)
+
+    def leave(self) -> None:
+        """Give time and randomness back."""
+        _active.pop()
+        if _depth == 1 and self.simulation.ending is None:
+            self._random_state = random.getstate()
+        self._installed.__exit__()
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.leave()
+
+    def shift(self, seconds: float) -> None:
+        """Virtual time moves on."""
+        if seconds:
+            installed.traveller.shift(seconds)
+
+
+def active() -> Simulation | None:
+    """The simulation that is being stepped in this process, if any."""
+    return _active[-1] if _active else None

@@ -1,0 +1,127 @@
+"""Deadlines and virtual time: time passing is a choice like any other.
+
+Every pending deadline of the target is an option; taking it moves the clock there, however much
+else could have run, because a real process can stall for any time between two instructions.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from typing import TYPE_CHECKING
+
+import trio
+from trio.abc import Clock
+
+from harness.schedule.choices import TIMER, Option
+
+if TYPE_CHECKING:
+    from harness.schedule.simulation import Simulation
+
+
+class VirtualClock(Clock):
+    """The time of a run, in seconds since its start; it moves only when a timer is chosen."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def start_clock(self) -> None:
+        """Nothing to start: this clock stands still by itself."""
+
+    def current_time(self) -> float:
+        """Seconds since the run began."""
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Nobody sleeps in real time here."""
+        return 0.0 if deadline <= self.now else math.inf
+
+
+class TimerOption(Option):
+    """A deadline that could strike."""
+
+    __slots__ = ("deadline", "number", "owner", "scope", "timers")
+
+    def __init__(
+        self, timers: Timers, deadline: float, scope: trio.CancelScope, *, number: int, owner: str
+    ) -> None:
+        super().__init__(kind=TIMER, lane="clock")
+        self.timers = timers
+        self.deadline = deadline
+        self.scope = scope
+        self.number = number
+        self.owner = owner
+
+    @property
+    def label(self) -> str:
+        """When it is due, and for whom."""
+        return f"clock -> {round(self.deadline * 1000)} ms for {self.owner}"
+
+    def perform(self) -> None:
+        """Move the clock to the deadline (never back) and let it strike."""
+        self.timers.strike(self)
+
+
+class Timers:
+    """All pending deadlines in the order in which they are due, ties by age."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.pending: list[tuple[float, int, TimerOption]] = []
+        self._by_scope: dict[trio.CancelScope, TimerOption] = {}
+        self._count = 0
+
+    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """trio registers a deadline; it belongs to the task that is running."""
+        running = self.simulation.running_task
+        owner = running.label if running else "harness"
+        self._count += 1
+        option = TimerOption(self, deadline, cancel_scope, number=self._count, owner=owner)
+        if running is not None:
+            option.lane = running.lane
+        self._by_scope[cancel_scope] = option
+        insort(self.pending, (deadline, option.number, option))
+
+    def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """trio withdraws a deadline."""
+        option = self._by_scope.pop(cancel_scope, None)
+        if option is not None:
+            index = bisect_left(self.pending, (option.deadline, option.number))  # type: ignore[arg-type]
+            del self.pending[index]
+
+    def forget(self, lane: str) -> None:
+        """A lane died: what it waited for never comes."""
+        for scope in [scope for scope, option in self._by_scope.items() if option.lane == lane]:
+            self.remove(0, scope)
+
+    def next_deadline(self) -> float:
+        """When the earliest timer is due; infinity without one."""
+        return self.pending[0][0] if self.pending else math.inf
+
+    def overdue(self, now: float) -> list[Option]:
+        """The timers whose time has come."""
+        due: list[Option] = []
+        for deadline, _, option in self.pending:
+            if deadline > now:
+                break
+            due.append(option)
+        return due
+
+    def coming(self, now: float, stall_s: float) -> list[Option]:
+        """The timers still ahead: the next one, and all that are due within ``stall_s`` of now."""
+        ahead: list[Option] = []
+        horizon = now + stall_s
+        for deadline, _, option in self.pending:
+            if deadline <= now:
+                continue
+            if ahead and deadline > horizon:
+                break
+            ahead.append(option)
+        return ahead
+
+    def strike(self, option: TimerOption) -> None:
+        """Let one deadline strike; the clock moves forward to it."""
+        simulation = self.simulation
+        simulation.advance_clock(max(simulation.clock.now, option.deadline))
+        simulation.kernel.expire(option.deadline, option.scope)
+        simulation.admit()

@@ -1,0 +1,54 @@
+"""The wall-clock watchdog: a step that never yields is stopped and named.
+
+Limits on steps and virtual time cannot stop ``while True: pass``. One daemon thread looks now and
+then whether the same step still runs, and raises an error inside it when it took too long. It is
+the only thread of the harness and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from harness.errors import StepNeverYieldsError
+
+if TYPE_CHECKING:
+    from harness.schedule.simulation import Simulation
+
+_real_monotonic = time.monotonic
+_wake = threading.Event()
+_watched: list[Simulation] = []
+_thread: threading.Thread | None = None
+
+
+def start() -> None:
+    """Start the watchdog of this process, once."""
+    global _thread
+    if _thread is None or not _thread.is_alive():
+        _thread = threading.Thread(target=_watch, name="changeover watchdog", daemon=True)
+        _thread.start()
+
+
+def _watch() -> None:
+    from harness.schedule import sandbox  # noqa: PLC0415  (the sandbox starts us)
+
+    seen: tuple[object, int] = (None, -1)
+    since = _real_monotonic()
+    while True:
+        simulation = sandbox.active()
+        limit = simulation.limits.step_wall_s if simulation else 10.0
+        _wake.wait(min(0.25, limit / 4) if limit else 0.25)
+        now = _real_monotonic()
+        if simulation is None or not limit or simulation.running_task is None:
+            seen = (None, -1)
+            continue
+        current = (simulation, simulation.steps)
+        if current != seen:
+            seen, since = current, now
+        elif now - since > limit:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(simulation.world.thread), ctypes.py_object(StepNeverYieldsError)
+            )
+            seen = (None, -1)

@@ -1,0 +1,275 @@
+"""What happened: the only output of a command besides the new state.
+
+Events hold enough to explain a run in money words without looking at the states around it. They
+are facts and are never interpreted by the core again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from target_stub.core.money import Usd, Usdc, plain
+from target_stub.core.orders import Order, Side
+from target_stub.core.parameters import Mode
+
+
+class FillType(StrEnum):
+    """Why a position changed hands (``fill_type`` of the Paradex API)."""
+
+    FILL = "FILL"
+    LIQUIDATION = "LIQUIDATION"
+    """From a liquidated account to the vault, at the mark price and without a fee."""
+    UNWIND_TRANSFER = "UNWIND_TRANSFER"
+    """A trade by which the vault closes what it took over (our reading of the name)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountCreated:
+    """An account was opened."""
+
+    account: str
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.account} opened an account"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deposited:
+    """USDC came in."""
+
+    account: str
+    amount: Usdc
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.account} deposited {self.amount}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """USDC went out; ``socialised`` stayed with the insurance fund to cover bankruptcies."""
+
+    account: str
+    requested: Usdc
+    paid: Usdc
+    socialised: Usdc
+
+    def describe(self) -> str:
+        """One line for a report."""
+        loss = f", {self.socialised} kept for socialised losses" if self.socialised else ""
+        return f"{self.account} withdrew {self.requested} and got {self.paid}{loss}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAccepted:
+    """An order was taken, to trade, to rest or to wait for its trigger."""
+
+    order: Order
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.order.account} placed {self.order.describe()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelled:
+    """What was left of an order will not trade."""
+
+    order: Order
+    reason: str
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.order.account}: cancelled {self.order.describe()} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillSide:
+    """One account's part of a fill. ``position`` is its signed size afterwards."""
+
+    account: str
+    order_id: str | None
+    side: Side
+    fee: Usdc
+    realised_pnl: Usdc
+    realised_funding: Usdc
+    position: Decimal
+
+    def describe(self) -> str:
+        """The part of one account, for the line of the fill."""
+        return (
+            f"{self.account} now {plain(self.position)}, PnL {self.realised_pnl}, "
+            f"funding {self.realised_funding}, fee {self.fee}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A quantity changed hands at a price."""
+
+    market: str
+    fill_type: FillType
+    price: Usd
+    size: Decimal
+    maker: FillSide
+    taker: FillSide
+
+    def describe(self) -> str:
+        """One line for a report."""
+        verb = "bought" if self.taker.side is Side.BUY else "sold"
+        return (
+            f"{self.fill_type} {self.market}: {self.taker.account} {verb} {plain(self.size)} @ "
+            f"{self.price} ({self.taker.describe()}; {self.maker.describe()})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OracleUpdated:
+    """The oracle prices of a market changed."""
+
+    market: str
+    spot_before: Decimal | None
+    spot_usd: Decimal
+    usdc_price: Decimal
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.market} spot {_change(self.spot_before, self.spot_usd)} USD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingAdvanced:
+    """The exchange's own tick: index, mark price and premium before and after."""
+
+    market: str
+    index_before: Decimal | None
+    index: Decimal
+    mark_before: Decimal | None
+    mark: Decimal
+    premium_before: Decimal | None
+    premium: Decimal
+    elapsed_ms: int | None
+    """None on the first tick, which starts the index."""
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return (
+            f"{self.market} funding index {_change(self.index_before, self.index)}, "
+            f"mark {_change(self.mark_before, self.mark)} USD, premium {plain(self.premium)} USDC"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketPublished:
+    """Values computed elsewhere took effect."""
+
+    market: str
+    index_before: Decimal | None
+    index: Decimal
+    mark_before: Decimal | None
+    mark: Decimal
+    premium_before: Decimal | None
+    premium: Decimal
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return (
+            f"{self.market} published: funding index {_change(self.index_before, self.index)}, "
+            f"mark {_change(self.mark_before, self.mark)} USD"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liquidated:
+    """A share of every position of an account went to the liquidator vault."""
+
+    account: str
+    share: Decimal
+    penalty: Usdc
+    account_value: Usd
+    mmr: Usd
+    moved: Mapping[str, Decimal]
+    """Signed size that left the account, by market."""
+
+    def describe(self) -> str:
+        """One line for a report."""
+        moved = ", ".join(f"{plain(size)} {market}" for market, size in self.moved.items())
+        return (
+            f"{self.account} liquidated by {plain(self.share * 100)} %: value "
+            f"{self.account_value}, maintenance margin {self.mmr}, penalty {self.penalty}, "
+            f"moved {moved}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeChanged:
+    """The exchange accepts something else than before."""
+
+    before: Mode
+    mode: Mode
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"mode {self.before} -> {self.mode}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triggered:
+    """A TP/SL order fired."""
+
+    order: Order
+    mark: Decimal
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.order.account}: {self.order.describe()} fired at mark {plain(self.mark)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A command was refused and changed nothing but the list of known ids."""
+
+    command_id: str
+    reason: str
+    detail: str = ""
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.command_id} refused: {self.reason}{f' ({self.detail})' * bool(self.detail)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """A command came a second time and did nothing."""
+
+    command_id: str
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return f"{self.command_id} was applied before"
+
+
+Event = (
+    AccountCreated
+    | Deposited
+    | Withdrawn
+    | OrderAccepted
+    | OrderCancelled
+    | Filled
+    | OracleUpdated
+    | FundingAdvanced
+    | MarketPublished
+    | Liquidated
+    | ModeChanged
+    | Triggered
+    | Rejected
+    | Duplicate
+)
+
+
+def _change(before: Decimal | None, after: Decimal) -> str:
+    return f"{'unknown' if before is None else plain(before)} -> {plain(after)}"
