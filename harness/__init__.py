@@ -1,1 +1,79 @@
-"""Changeover finds the bugs that live between two incarnations of a service."""
+"""Changeover finds the bugs that live between two incarnations of a service.
+
+This is the public API on one screen. Each name is fetched from its module when it is first used,
+so that importing the package, as a pytest plugin must, costs nothing and loads no scheduler.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.campaign import Plan, explore
+    from harness.engine import execute
+    from harness.errors import UsageError
+    from harness.findings.finding import Finding
+    from harness.invariants import Broken, Invariant
+    from harness.replay import replay
+    from harness.scenario import restart, scenario
+    from harness.schedule.choices import Schedule
+    from harness.schedule.simulation import Simulation
+    from harness.world.world import World
+
+__all__ = [
+    "Broken",
+    "Finding",
+    "Invariant",
+    "Plan",
+    "Schedule",
+    "Simulation",
+    "UsageError",
+    "World",
+    "execute",
+    "explore",
+    "replay",
+    "restart",
+    "scenario",
+]
+
+_HOMES = {
+    "Broken": "harness.invariants",
+    "Finding": "harness.findings.finding",
+    "Invariant": "harness.invariants",
+    "Plan": "harness.campaign",
+    "Schedule": "harness.schedule.choices",
+    "Simulation": "harness.schedule.simulation",
+    "UsageError": "harness.errors",
+    "World": "harness.world.world",
+    "execute": "harness.engine",
+    "explore": "harness.campaign",
+    "replay": "harness.replay",
+    "restart": "harness.scenario",
+    "scenario": "harness.scenario",
+}
+
+
+class _Package(ModuleType):
+    """This package: a public name stays itself when a submodule of the same name is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    found: object = getattr(import_module(_HOMES[name]), name)
+    setattr(sys.modules[__name__], name, found)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

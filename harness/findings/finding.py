@@ -76,7 +76,8 @@ class Finding:
 
     ``violations`` holds the first violation and what followed from it in the same run, in order;
     ``held`` names the invariants that saw nothing wrong. ``order`` is what the schedule needs:
-    ``batch-legal`` (stock trio could do it with real input and output) or ``any``.
+    ``batch-legal`` (stock trio could do it with real input and output) or ``any``. ``reason`` says
+    why it was kept as a regression, if it was.
     """
 
     scenario: str
@@ -103,6 +104,7 @@ class Finding:
     shrinking: Shrinking = field(default_factory=Shrinking)
     versions: Mapping[str, str] = field(default_factory=dict)
     saved: str = ""
+    reason: str = ""
 
     @property
     def identity(self) -> str:

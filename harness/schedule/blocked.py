@@ -49,11 +49,10 @@ def _in_memory(simulation: Simulation, option: TaskOption) -> str:
             continue
         if frame.f_code.co_name in ("_nested_child_finished", "__aexit__"):
             return ""  # a nursery waits for its children, which have lines of their own
-        if not primitive:
-            primitive = frame.f_code.co_qualname
-            owner = frame.f_locals.get("self")
-            if isinstance(owner, trio.Lock):
-                task = owner.statistics().owner
-                label = simulation.label_of(task)
-                holder = f", held by {label}" if label else ""
+        function, owner = frame.f_code.co_name, frame.f_locals.get("self")
+        if not primitive and function != "__aenter__":
+            primitive = f"{type(owner).__name__}.{function}" if owner is not None else function
+        if not holder and isinstance(owner, trio.Lock | trio.StrictFIFOLock):
+            label = simulation.label_of(owner.statistics().owner)
+            holder = f", held by {label}" if label else ""
     return f"{primitive}{holder}{place}" if primitive else ""

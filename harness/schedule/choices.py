@@ -26,17 +26,27 @@ TASK, OPERATION, TIMER, DECISION, ORPHAN, FAULT = (
 
 
 class Footprint(tuple[tuple[str, str], ...]):
-    """What a step touches: pairs of resource and ``'read'`` or ``'write'``, in program order."""
+    """What a step touches: pairs of resource and ``'read'`` or ``'write'``, in program order.
+
+    A resource that ends in ``/*`` stands for everything below it: a scan, or a whole database.
+    """
 
     __slots__ = ()
 
     def conflicts(self, other: Footprint) -> bool:
         """Whether the order of the two steps can matter."""
         return any(
-            mine == theirs and "write" in (how, kind)
+            "write" in (how, kind) and (mine == theirs or _covers(mine, theirs))
             for mine, how in self
             for theirs, kind in other
         )
+
+
+def _covers(one: str, other: str) -> bool:
+    """Whether one of two resources is a ``/*`` that stands for the other, too."""
+    return (one.endswith("/*") and other.startswith(one[:-1])) or (
+        other.endswith("/*") and one.startswith(other[:-1])
+    )
 
 
 NOTHING = Footprint()
@@ -77,6 +87,11 @@ class Option:
         raise NotImplementedError
 
     @property
+    def actor(self) -> str:
+        """Whose move it is, finer than the lane: the task that runs, asked, or sleeps."""
+        return self.label
+
+    @property
     def batch_legal(self) -> bool:
         """Whether real trio's lockstep of one lane allows this step now."""
         return True
@@ -97,18 +112,21 @@ class System(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def options(self) -> Sequence[Option]: ...
+    def options(self) -> Sequence[Option]:
+        """What could happen next, first-in-first-out first."""
 
-    def apply(self, option: Option) -> None: ...
+    def apply(self, option: Option) -> None:
+        """Make one option happen."""
 
 
-#: Decides one step: given the options (always two or more), the index of the one to take.
-Chooser = Callable[[Sequence[Option]], int]
+#: Decides one step: given the options (always two or more) and the number of the step that comes
+#: (from 1), the index of the one to take.
+Chooser = Callable[[Sequence[Option], int], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A choice that is not first-in-first-out: at ``step`` (from 1), ``taken`` ran, not ``first``."""
+    """A choice that is not first-in-first-out: at ``step`` (from 1) ``taken`` ran before ``first``."""
 
     step: int
     choice: int
@@ -158,38 +176,13 @@ class Schedule:
             scenario=match["name"],
             seed=int(match["seed"]),
             choices={int(step): int(choice) for step, choice in pairs},
-            variant=dict((key, value) for key, value in variant),
+            variant={key: value for key, value in variant},
         )
 
     def with_choices(self, choices: Mapping[int, int]) -> Schedule:
         """The same run with other choices; zeros are dropped, they are the default."""
         kept = {step: choice for step, choice in sorted(choices.items()) if choice}
         return Schedule(self.scenario, self.seed, kept, self.variant)
-
-
-def fifo(options: Sequence[Option]) -> int:
-    """Always the first option."""
-    return 0
-
-
-def follow(choices: Mapping[int, int], misfits: list[int]) -> Callable[[int], Chooser]:
-    """The chooser factory of a recorded schedule, by step number.
-
-    A recorded choice that is out of range now is appended to ``misfits`` and 0 is taken.
-    """
-
-    def at(step: int) -> Chooser:
-        wanted = choices.get(step, 0)
-
-        def choose(options: Sequence[Option]) -> int:
-            if wanted < len(options):
-                return wanted
-            misfits.append(step)
-            return 0
-
-        return choose
-
-    return at
 
 
 def labels(options: Iterable[Option]) -> tuple[str, ...]:

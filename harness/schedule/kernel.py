@@ -12,11 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import sniffio
 import trio
 import trio._core._run as trio_run
+import trio._core._thread_cache as trio_threads
 from outcome import Error, Outcome, Value
 from trio.abc import Clock, Instrument
 
@@ -46,6 +48,8 @@ class ReadyQueue(Protocol):
 
     def __bool__(self) -> bool: ...
 
+    def __len__(self) -> int: ...
+
 
 class Deadlines(Protocol):
     """Where trio registers the deadlines of cancel scopes."""
@@ -61,10 +65,15 @@ class _NoInputOutput:
     """Stands where trio's I/O manager stood, and says what to use instead."""
 
     def __getattr__(self, name: str) -> Any:
+        sys.audit("trio.input_output", name)
         raise RefusedError(
             f"the target asked trio for real input or output ({name}) inside a run; "
             "hand it a port of the world instead: network, disk, database or object store"
         )
+
+    def statistics(self) -> SimpleNamespace:
+        """What ``trio.lowlevel.current_statistics`` says about input and output."""
+        return SimpleNamespace(backend="simulated")
 
     def close(self) -> None:
         """Nothing was ever opened."""
@@ -96,6 +105,24 @@ class _Wakeup:
 
     def close(self) -> None:
         """Nothing was ever opened."""
+
+
+class _AuditedThreads:
+    """trio's cache of threads, which announces a reused thread as Python announces a new one."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def start_thread_soon(self, function: Callable[[], Any], *details: Any) -> None:
+        sys.audit("_thread.start_new_thread", function, (), None)
+        self._cache.start_thread_soon(function, *details)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+
+#: What to patch where, so that audit hooks see every thread that trio uses.
+AUDITED_THREADS = (trio_threads, "THREAD_CACHE", _AuditedThreads(trio_threads.THREAD_CACHE))
 
 
 class Kernel:
@@ -148,7 +175,7 @@ class Kernel:
 
     def enter(self) -> None:
         """Make this kernel the running trio of this thread."""
-        if trio_run.in_trio_run():
+        if hasattr(trio_run.GLOBAL_RUN_CONTEXT, "runner"):
             raise RefusedError(
                 "a simulation cannot be stepped from inside trio.run or another simulation; "
                 "call it from ordinary synchronous code"
@@ -163,7 +190,8 @@ class Kernel:
     def leave(self) -> None:
         """Give the thread back."""
         self.entered = False
-        del trio_run.GLOBAL_RUN_CONTEXT.runner
+        # All of it: a step that was struck down half-way leaves its task behind.
+        trio_run.GLOBAL_RUN_CONTEXT.__dict__.clear()
         sniffio.thread_local.name = self._outer_library
         sys.set_asyncgen_hooks(*self._outer_hooks)
 

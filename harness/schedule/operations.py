@@ -76,6 +76,11 @@ class Operation(Option):
         mark = "orphan " if self.kind == ORPHAN else ""
         return f"{self.lane}: {mark}{self.name}"
 
+    @property
+    def actor(self) -> str:
+        """The task that asked."""
+        return f"{self.lane}: {self.sender}" if self.sender else self.label
+
     def perform(self) -> None:
         """Take effect, and wake the sender if it still waits."""
         simulation, owner = self.simulation, self.owner

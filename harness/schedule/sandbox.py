@@ -8,6 +8,7 @@ between two steps included, everything is as it was.
 
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import sys
@@ -20,6 +21,7 @@ import time_machine
 
 from harness.errors import RefusedError
 from harness.schedule import watchdog
+from harness.schedule.kernel import AUDITED_THREADS
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,6 +45,7 @@ _REMEDIES = {
     "os.spawn": ("a new process", _USE_SERVICE),
     "os.system": ("a new process", _USE_SERVICE),
     "subprocess.Popen": ("a new process", _USE_SERVICE),
+    "trio.input_output": ("real input or output of trio", _USE_NETWORK),
     "sqlite3.connect": ("a real database", _USE_DISK),
     "open": ("a file", _USE_DISK),
     "os.listdir": ("a directory", _USE_DISK),
@@ -59,7 +62,7 @@ _REMEDIES = {
     "socket.gethostbyname": ("name resolution", _USE_NETWORK),
 }
 #: Python itself reads files on behalf of these: imports, error messages, time zones, codecs.
-_READERS = ("importlib", "linecache", "tokenize", "zoneinfo", "encodings", "zipimport", "inspect")
+_READERS = ("importlib", "linecache", "tokenize", "zoneinfo", "encodings", "zipimport", "inspect", "faker")
 
 _active: list[Simulation] = []
 _depth = 0
@@ -86,8 +89,11 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _python_reads(frame: FrameType | None) -> bool:
     while frame is not None:
-        if str(frame.f_globals.get("__name__", "")).startswith(_READERS):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in _READERS:
             return True
+        if module == "harness.schedule.kernel":
+            return False  # what called the simulation is not what the step asked for
         frame = frame.f_back
     return False
 
@@ -106,6 +112,25 @@ def _urandom(size: int, /) -> bytes:
     return _active[-1].random("os.urandom").randbytes(size)
 
 
+def _start_thread(thread: threading.Thread) -> None:
+    sys.audit("_thread.start_new_thread", thread, (), None)
+    _real_start_thread(thread)
+
+
+def _start_new_thread(function: Any, arguments: Any, *rest: Any) -> int:
+    sys.audit("_thread.start_new_thread", function, arguments, None)
+    return _real_start_new_thread(function, arguments, *rest)
+
+
+def _sleep(seconds: float, /) -> None:
+    sys.audit("time.sleep", seconds)
+    _real_sleep(seconds)
+
+
+# Python announces threads to audit hooks only since 3.12, and sleep since 3.13.
+_real_start_thread = threading.Thread.start
+_real_start_new_thread = _thread.start_new_thread
+_real_sleep = time.sleep
 _real_urandom = os.urandom
 _FIXED_NODE = 0x0200_0000_0001
 _PATCHES: tuple[tuple[Any, str, Any], ...] = (
@@ -116,6 +141,10 @@ _PATCHES: tuple[tuple[Any, str, Any], ...] = (
     (os, "urandom", _urandom),
     (random, "_urandom", _urandom),
     (uuid, "_node", _FIXED_NODE),
+    (threading.Thread, "start", _start_thread),
+    (_thread, "start_new_thread", _start_new_thread),
+    (time, "sleep", _sleep),
+    AUDITED_THREADS,
 )
 
 
@@ -179,7 +208,7 @@ class Sandbox:
     def leave(self) -> None:
         """Give time and randomness back."""
         _active.pop()
-        if _depth == 1 and self.simulation.ending is None:
+        if self.simulation.ending is None:
             self._random_state = random.getstate()
         self._installed.__exit__()
 

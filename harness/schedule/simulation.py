@@ -89,6 +89,9 @@ class Simulation:
         self.decisions: list[tuple[Decision, ...]] = []
         self.orphans: list[Operation] = []
         self.faults: list[Fault] = []
+        #: Called with a lane that was just cut off, or that just ended by itself.
+        self.crash_hooks: list[Callable[[Lane], None]] = []
+        self.finish_hooks: list[Callable[[Lane], None]] = []
         self.running_task: TaskOption | None = None
         self.acting: Operation | None = None
         self._main: Lane | None = None
@@ -173,7 +176,7 @@ class Simulation:
         offered += self.timers.coming(now, self.stall_s)
         if not offered:
             return self._nothing_left()
-        offered += self.orphans
+        offered += [one for one in self.orphans if one.enabled is None or one.enabled()]
         if self.faults_left:
             offered += [fault for fault in self.faults if fault.available()]
         return offered
@@ -216,6 +219,8 @@ class Simulation:
                 except BaseException as error:
                     self._failed(actor, error)
                 actor.finished = True
+                for hook in self.finish_hooks:
+                    hook(actor)
 
         name = getattr(async_function, "__name__", type(async_function).__name__)
         with self.kernel.running():
@@ -231,9 +236,7 @@ class Simulation:
 
     def _failed(self, lane: Lane, error: BaseException) -> None:
         lane.error = error
-        if isinstance(error, StepNeverYieldsError):
-            self._end("never yields", str(error))
-        elif self.refusal is None:
+        if self.ending is None:
             self.emit("fault", f"failed: {type(error).__name__}: {error}", lane=lane.name)
 
     def crash(self, lane: Lane) -> None:
@@ -247,6 +250,8 @@ class Simulation:
             1 for option in self.ready if option.kind != "task" and option.enabled is not None
         )
         self.timers.forget(lane.name)
+        for hook in self.crash_hooks:
+            hook(lane)
 
     def _survives(self, option: Any, lane: Lane) -> bool:
         if option.lane != lane.name:
@@ -356,9 +361,11 @@ class Simulation:
         *,
         available: Callable[[], bool] = lambda: True,
         footprint: Footprint = NOTHING,
-    ) -> None:
+    ) -> Fault:
         """Let the nemesis do ``action`` whenever ``available()``; ``faults_left`` bounds how often."""
-        self.faults.append(Fault(self, name, action, available=available, footprint=footprint))
+        fault = Fault(self, name, action, available=available, footprint=footprint)
+        self.faults.append(fault)
+        return fault
 
     # --- time, randomness, history -----------------------------------------------------------
 
@@ -402,7 +409,9 @@ class Simulation:
         peer: str = "",
         site: Site | None = None,
     ) -> None:
-        """Append what just happened to the history."""
+        """Append what just happened to the history; what happens after the verdict is not told."""
+        if self._unwinding:
+            return
         self.history.append(
             Event(
                 step=self.steps,
@@ -481,9 +490,14 @@ class Simulation:
         while self._idle_tasks:
             self.kernel.step(self._idle_tasks.pop(0))
 
+    def overrun(self) -> None:
+        """The watchdog is about to strike the running step down; the target may swallow that."""
+        if (running := self.running_task) is not None:
+            self._end("never yields", running.label)
+
     def refuse(self, error: RefusedError) -> None:
         """The target reached for the real world: the run cannot be judged."""
-        self.refusal = error
+        self.refusal = self.refusal or error
         self._end("refused", str(error))
 
     def living_tasks(self) -> list[TaskOption]:
@@ -542,6 +556,10 @@ class _Inbox:
 
     def __bool__(self) -> bool:
         return True
+
+    def __len__(self) -> int:
+        simulation = self._simulation
+        return sum(option.kind == "task" for option in [*simulation.ready, *simulation._arrivals])
 
 
 def site_of_caller() -> Site | None:

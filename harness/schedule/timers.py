@@ -57,6 +57,11 @@ class TimerOption(Option):
         """When it is due, and for whom."""
         return f"clock -> {round(self.deadline * 1000)} ms for {self.owner}"
 
+    @property
+    def actor(self) -> str:
+        """The task that sleeps."""
+        return self.owner
+
     def perform(self) -> None:
         """Move the clock to the deadline (never back) and let it strike."""
         self.timers.strike(self)

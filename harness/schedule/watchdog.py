@@ -48,6 +48,7 @@ def _watch() -> None:
         if current != seen:
             seen, since = current, now
         elif now - since > limit:
+            simulation.overrun()
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(simulation.world.thread), ctypes.py_object(StepNeverYieldsError)
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from target_stub.core.money import ONE, ZERO, down_to_multiple, exact
+from target_stub.core.money import ONE, ZERO, down_to_multiple, exact, round_half_even8
 from target_stub.core.orders import Order, Side
 
 
@@ -130,9 +130,7 @@ def fillable(
     return max(ZERO, min(wanted, steps * increment))
 
 
-def terminal_price(
-    side: Side, *, mark_usd: Decimal, width: Decimal, tick: Decimal
-) -> Decimal:
+def terminal_price(side: Side, *, mark_usd: Decimal, width: Decimal, tick: Decimal) -> Decimal:
     """The last price a market order may reach: the far edge of the price band, on a tick."""
     return band_edge(side, reference_usd=mark_usd, width=width, tick=tick)
 
@@ -149,9 +147,13 @@ def band_edge(side: Side, *, reference_usd: Decimal, width: Decimal, tick: Decim
 def average_cap(
     side: Side, *, best_usd: Decimal, slippage: Decimal, sell_below_bid: bool
 ) -> Decimal:
-    """Best opposite price x (1 + slippage) for buys; for sells x (1 - slippage) unless told."""
+    """The worst average price of a market order in USD, at 8 decimals.
+
+    Best opposite price x (1 + slippage) for buys; for sells x (1 - slippage), or x (1 + slippage)
+    as the slippage page writes it.
+    """
     sign = -1 if side is Side.SELL and sell_below_bid else 1
-    return best_usd * (ONE + sign * slippage)
+    return round_half_even8(best_usd * (ONE + sign * slippage))
 
 
 def worst_price(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from target_stub.core.book import Book
-from target_stub.core.errors import Refusal
+from target_stub.core.errors import Reason, Refusal
 from target_stub.core.events import Event, OrderCancelled
 from target_stub.core.money import EXACT
 from target_stub.core.orders import Account, Order
@@ -76,14 +76,14 @@ class Draft:
         """One account; refuses the command if it does not exist."""
         found = self.accounts.get(account)
         if found is None:
-            raise Refusal("unknown account", account)
+            raise Refusal(Reason.UNKNOWN_ACCOUNT, account)
         return found
 
     def market(self, symbol: str) -> Market:
         """One market; refuses the command if it is not listed."""
         found = self.markets.get(symbol)
         if found is None:
-            raise Refusal("unknown market", symbol)
+            raise Refusal(Reason.UNKNOWN_MARKET, symbol)
         return found
 
     def put_account(self, account: Account) -> None:
@@ -129,7 +129,7 @@ class Draft:
         if not order.waits:
             self.put_book(order.market, self.books[order.market].removed(order))
 
-    def cancel(self, order: Order, reason: str) -> None:
+    def cancel(self, order: Order, reason: Reason) -> None:
         """Remove one order and say why."""
         self.drop_order(order)
         self.events.append(OrderCancelled(order=order, reason=reason))

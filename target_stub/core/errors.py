@@ -4,8 +4,42 @@ A missing value is an error, never a zero: an index or a price that nobody has c
 stop whoever reads it. A refused command is not an error of the program; it becomes an event.
 """
 
+from enum import StrEnum
 
-class Missing(LookupError):  # noqa: N818 - the domain word is shorter and says what happened
+
+class Reason(StrEnum):
+    """Why a command was refused or an order cancelled; capitals are codes of the Paradex API."""
+
+    POST_ONLY_MODE = "SYSTEM_STATUS_POST_ONLY"
+    CANCEL_ONLY_MODE = "SYSTEM_STATUS_CANCEL_ONLY"
+    MAINTENANCE_MODE = "SERVICE_UNAVAILABLE"
+    DUPLICATED_CLIENT_ID = "DUPLICATED_CLIENT_ID"
+    ORDER_ID_NOT_FOUND = "ORDER_ID_NOT_FOUND"
+    UNKNOWN_ACCOUNT = "unknown account"
+    UNKNOWN_MARKET = "unknown market"
+    ACCOUNT_EXISTS = "account exists"
+    BAD_AMOUNT = "impossible amount"
+    BAD_SIZE = "impossible order size"
+    BAD_PRICE = "impossible price"
+    BAD_COMBINATION = "order type and instruction exclude each other"
+    TOO_MANY_ORDERS = "too many open orders"
+    OUTSIDE_BAND = "outside the price band"
+    POSITION_LIMIT = "position limit"
+    INITIAL_MARGIN = "initial margin requirement not met"
+    NOT_REDUCING = "would not reduce the position"
+    POST_ONLY_WOULD_TRADE = "post-only would trade"
+    SELF_TRADE = "self-trade prevention"
+    NOT_FILLED = "nothing left to fill against within the limit"
+    SIBLING = "the other order of the pair fired"
+    DELEVERAGED = "account below its initial margin"
+    ON_REQUEST = "on request"
+    NOT_WITHDRAWABLE = "more than is withdrawable"
+    NOT_DUE = "account is not due for liquidation"
+    PAUSED = "paused in this mode"
+    TIME_RUNS_BACK = "time runs back"
+
+
+class Missing(LookupError):
     """A market value was read before anybody had computed or loaded it."""
 
     def __init__(self, market: str, field: str) -> None:
@@ -14,14 +48,14 @@ class Missing(LookupError):  # noqa: N818 - the domain word is shorter and says 
         self.field = field
 
 
-class Refusal(Exception):  # noqa: N818 - control flow inside one command, never seen outside
-    """Carries the reason why one command is refused up to ``apply``, which turns it into an event."""
+class Refusal(Exception):
+    """The reason why a command is refused, on its way up to ``apply``, which reports it."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
 
 
-class InconsistentSeed(ValueError):  # noqa: N818 - says what is wrong with the input
+class InconsistentSeed(ValueError):
     """A populated exchange was described in a way no sequence of trades could have produced."""

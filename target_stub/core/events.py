@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from target_stub.core.money import Usd, Usdc, plain
+from target_stub.core.errors import Reason
+from target_stub.core.money import EXACT, Usd, Usdc, plain
 from target_stub.core.orders import Order, Side
 from target_stub.core.parameters import Mode
 
@@ -80,7 +81,7 @@ class OrderCancelled:
     """What was left of an order will not trade."""
 
     order: Order
-    reason: str
+    reason: Reason
 
     def describe(self) -> str:
         """One line for a report."""
@@ -146,14 +147,13 @@ class FundingAdvanced:
     """The exchange's own tick: index, mark price and premium before and after."""
 
     market: str
-    index_before: Decimal | None
+    index_before: Decimal
     index: Decimal
     mark_before: Decimal | None
     mark: Decimal
     premium_before: Decimal | None
     premium: Decimal
-    elapsed_ms: int | None
-    """None on the first tick, which starts the index."""
+    elapsed_ms: int
 
     def describe(self) -> str:
         """One line for a report."""
@@ -199,7 +199,7 @@ class Liquidated:
         """One line for a report."""
         moved = ", ".join(f"{plain(size)} {market}" for market, size in self.moved.items())
         return (
-            f"{self.account} liquidated by {plain(self.share * 100)} %: value "
+            f"{self.account} liquidated by {plain(EXACT.multiply(self.share, 100))} %: value "
             f"{self.account_value}, maintenance margin {self.mmr}, penalty {self.penalty}, "
             f"moved {moved}"
         )
@@ -234,7 +234,7 @@ class Rejected:
     """A command was refused and changed nothing but the list of known ids."""
 
     command_id: str
-    reason: str
+    reason: Reason
     detail: str = ""
 
     def describe(self) -> str:

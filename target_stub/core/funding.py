@@ -7,7 +7,7 @@ index must never be guessed: a step without a previous index, premium or time ca
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 
 from target_stub.core.money import (
@@ -55,9 +55,7 @@ def smoothed_rate(previous: Decimal | None, raw: Decimal, weight: Decimal) -> De
 @exact
 def smoothing_weight(tick_ms: int, half_life_ms: int) -> Decimal:
     """1 - 2^(-tick / half-life): the weight of one new value in an average with that half-life."""
-    # exp and ln are correctly rounded by the specification, power is not.
-    from decimal import Context  # noqa: PLC0415 - wide working precision for two operations only
-
+    # exp and ln are correctly rounded by their specification, power is not.
     wide = Context(prec=40)
     exponent = wide.divide(wide.multiply(wide.ln(Decimal(2)), Decimal(-tick_ms)), half_life_ms)
     return round_half_even(1 - round_half_even(wide.exp(exponent), RATE_DECIMALS), RATE_DECIMALS)
@@ -111,9 +109,7 @@ def step_bound(
 
 
 @exact
-def accrued_usd(
-    size: Decimal, cached_index: Decimal, index: Decimal, usdc_price: Decimal
-) -> Usd:
+def accrued_usd(size: Decimal, cached_index: Decimal, index: Decimal, usdc_price: Decimal) -> Usd:
     """Unrealised funding of a position in USD: -size x (index - cached) x USDC price."""
     return Usd(-size * (index - cached_index) * usdc_price)
 

@@ -45,7 +45,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """One assessment of an account. ``initial_usd`` includes open orders, ``maintenance_usd`` not."""
+    """One assessment of an account; only ``initial_usd`` counts its open orders."""
 
     balance_usdc: Decimal
     usdc_price: Decimal
@@ -236,16 +236,14 @@ def withdrawable(free: Usd, balance: Usdc, usdc_price: Decimal) -> Usdc:
 
 def accepts_order(before: Health, after: Health) -> bool:
     """An order is accepted if value >= IMR including it, or if it does not raise the IMR."""
-    return (
-        after.account_value_usd >= after.initial_usd or after.initial_usd <= before.initial_usd
-    )
+    return after.account_value_usd >= after.initial_usd or after.initial_usd <= before.initial_usd
 
 
 @exact
 def within_position_limit(
     spec: MarketSpec, *, side: Side, size: Decimal, position: Decimal, same_side: Decimal
 ) -> bool:
-    """limit >= order + open orders of the same side + side x position."""
+    """Limit >= order + open orders of the same side + side x position."""
     return size + same_side + side.sign * position <= spec.position_limit
 
 
@@ -256,7 +254,8 @@ def orders_to_deleverage(position: Decimal, orders: Iterable[Order]) -> tuple[Or
     Every order that does not offset the position; of those that do, the most passive first, until
     the rest fits into the position. Paradex documentation, deleveraging.
     """
-    offsetting, doomed = [], []
+    offsetting: list[Order] = []
+    doomed: list[Order] = []
     for order in orders:
         (offsetting if order.side.sign * position < 0 else doomed).append(order)
     left = sum((order.remaining for order in offsetting), ZERO)

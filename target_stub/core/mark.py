@@ -31,6 +31,10 @@ class Averages:
     mid: Decimal | None = None
 
 
+NO_AVERAGES = Averages()
+"""Of a market that nobody has quoted or traded yet."""
+
+
 @exact
 def median(values: Sequence[Decimal]) -> Decimal:
     """The middle value, or the mean of the two middle ones; ValueError on no values."""
@@ -106,5 +110,5 @@ def mark_price(spot_usd: Decimal, basis: Decimal) -> Decimal:
 
 @exact
 def external_fair_price(spot_usd: Decimal, external_rates: Sequence[Decimal]) -> Decimal:
-    """Spot x (1 + median of the external rates): the anchor of the post-only band since v1.131.1."""
+    """Spot x (1 + median of the external rates): anchor of the band since v1.131.1."""
     return round_half_even8(spot_usd * (1 + median(external_rates)))

@@ -75,7 +75,7 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def round_down8(value: Decimal) -> Decimal:
-    """Towards minus infinity: what an account is credited, so that the remainder is the protocol's."""
+    """Towards minus infinity: what an account is credited; the protocol keeps the rest."""
     return value.quantize(MONEY_UNIT, ROUND_FLOOR, _ROUNDING)
 
 

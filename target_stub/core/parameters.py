@@ -126,7 +126,7 @@ class ExchangeSpec:
     maker_fee: Decimal = Decimal(0)
 
     liquidation_fee: Decimal = Decimal("0.7")
-    """70 % in the text of the liquidations page; its table computes with 50 %, the API shows 20 %."""
+    """70 % in the text of the liquidations page; its table uses 50 %, the API shows 20 %."""
     liquidation_share_increment: Decimal = Decimal("0.2")
     """20 % in the text; the API's ``partial_liquidation_share_increment`` example is 0.05."""
     liquidation_target_ratio: Decimal = Decimal("0.9")

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from target_stub.core.draft import Draft
-from target_stub.core.errors import Missing, Refusal
+from target_stub.core.errors import Missing, Reason, Refusal
 from target_stub.core.events import Filled, FillSide, FillType
 from target_stub.core.money import (
     ZERO,
@@ -65,10 +65,11 @@ def change_position(
     reduces = (size > 0) != (change > 0)
     closes = reduces and abs(change) >= abs(size)
     partly = reduces and not closes
-    settled = -change if partly and realisation is FundingRealisation.PROPORTIONAL else size
+    keeps_index = partly and realisation is FundingRealisation.PROPORTIONAL
+    settled = -change if keeps_index else size
     due_usdc = -settled * (index - position.cached_funding_index)
     paid_usdc = round_down8(due_usdc)
-    cached = position.cached_funding_index if settled is not size else index
+    cached = position.cached_funding_index if keeps_index else index
     pnl_usdc = ZERO
     if not reduces:
         after: Position | None = Position(size + change, position.cost_usdc - cash_usdc, cached)
@@ -102,7 +103,7 @@ def fill(
     Raises Missing without a funding index or a USDC price: settling needs both.
     """
     if maker.account == taker.account:
-        raise Refusal("self trade", taker.account)
+        raise Refusal(Reason.SELF_TRADE, taker.account)
     found = draft.market(market)
     index = found.known("funding_index")
     if draft.usdc_price is None:

@@ -8,14 +8,14 @@ and the reading functions raise ``Missing`` rather than hand out a zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import sha256
 
 from target_stub.core.book import Book
 from target_stub.core.errors import InconsistentSeed, Missing
 from target_stub.core.margin import MarketPrice, Prices, Rules
-from target_stub.core.mark import Averages
+from target_stub.core.mark import NO_AVERAGES, Averages
 from target_stub.core.money import ZERO, Usdc, exact, is_multiple
 from target_stub.core.orders import Account, Position
 from target_stub.core.parameters import LIQUIDATOR_VAULT, ExchangeSpec, MarketSpec, Mode
@@ -35,7 +35,7 @@ class Market:
     premium_usdc: Decimal | None = None
     rate: Decimal | None = None
     funding_at_ms: int | None = None
-    averages: Averages = Averages()
+    averages: Averages = NO_AVERAGES
     last_trade_usd: Decimal | None = None
 
     def known(self, field_name: str) -> Decimal:
@@ -167,15 +167,10 @@ def seeded(
     of the increment and nobody is named twice. Net deposits become what must have been paid in
     for these balances and entry prices to be true.
     """
-    if state.sequence:
-        raise InconsistentSeed("only an exchange without a past can be seeded")
-    accounts = {
-        name: Account(name, amount.value)
-        for name, amount in balances.items()
-        if name == LIQUIDATOR_VAULT or name not in state.accounts
-    }
-    if len(accounts) != len(balances):
-        raise InconsistentSeed("an account of the seed exists already")
+    vault = Account(LIQUIDATOR_VAULT, ZERO)
+    if dict(state.accounts) != {LIQUIDATOR_VAULT: vault}:
+        raise InconsistentSeed("only an exchange without accounts can be seeded")
+    accounts = {name: Account(name, amount.value) for name, amount in balances.items()}
     held: dict[str, dict[str, Position]] = {}
     totals = dict.fromkeys(state.markets, ZERO)
     paid_in_usdc = sum((account.balance_usdc for account in accounts.values()), ZERO)
@@ -199,14 +194,11 @@ def seeded(
     for symbol, total in totals.items():
         if total:
             raise InconsistentSeed(f"positions in {symbol} sum to {total}, not to zero")
-    filled = {name: Account(name, a.balance_usdc, held.get(name, {})) for name, a in accounts.items()}
-    return State(
-        rules=state.rules,
-        markets=state.markets,
+    filled = {
+        name: Account(name, a.balance_usdc, held.get(name, {})) for name, a in accounts.items()
+    }
+    return replace(
+        state,
         accounts={**state.accounts, **filled},
-        books=state.books,
-        mode=state.mode,
-        usdc_price=state.usdc_price,
         net_deposits_usdc=state.net_deposits_usdc + paid_in_usdc,
-        at_ms=state.at_ms,
     )

@@ -1,0 +1,301 @@
+"""A campaign: many schedules of one scenario, until a budget, a time limit, a finding or Ctrl-C.
+
+Findings are confirmed (three equal digests), handed out to be saved, and only then shrunk. A share
+of all runs is executed twice; a target whose runs cannot be repeated is reported as that and never
+judged.
+"""
+
+from __future__ import annotations
+
+import platform
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+
+from harness.engine import (
+    Difference,
+    Run,
+    Statistics,
+    campaign,
+    check_trustworthy,
+    execute,
+    follow,
+    same_twice,
+)
+from harness.findings.finding import Finding, Shrinking
+from harness.scenario import Scenario
+from harness.schedule.strategies import PORTFOLIO, Rotation, Seen
+from harness.shrink import shrink
+
+_monotonic = time.monotonic
+#: One run in so many is executed twice and compared.
+CHECKED_SHARE = 20
+#: How often a finding is replayed before it is reported.
+REPLAYS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much to search and how: every limit is checked after every schedule.
+
+    ``share`` is ``(k, n)``: only every n-th schedule from the k-th on is run, so that n processes
+    with one plan together run its schedules once.
+    """
+
+    seed: int = 0
+    schedules: int = 300
+    time_limit_s: float | None = None
+    strategies: tuple[str, ...] = PORTFOLIO
+    shrink_budget: int = 500
+    shrink_wall_s: float = 10.0
+    keep_going: bool = False
+    variant: Mapping[str, str] = field(default_factory=dict)
+    profile: str = "dev"
+    share: tuple[int, int] = (1, 1)
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What a search found and tried; ``ended_by`` says why it stopped."""
+
+    scenario: Scenario
+    plan: Plan
+    statistics: Statistics = field(default_factory=Statistics)
+    findings: list[Finding] = field(default_factory=list)
+    difference: Difference | None = None
+    difference_token: str = ""
+    ended_by: str = ""
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether nothing was proved: no restart overlapped a write in any run."""
+        return not self.findings and not self.statistics.overlapped_runs
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """The rules about which nothing can be said, with the reason."""
+        never = {name: "never had anything to judge" for name in self.statistics.never_judged}
+        return {**never, **self.statistics.unknown}
+
+
+class Interrupt:
+    """Remembers Ctrl-C until the run that is going on is over; a second one strikes at once."""
+
+    def __init__(self) -> None:
+        self.pending = False
+
+    def __call__(self) -> bool:
+        return self.pending
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch SIGINT in the main thread; elsewhere nothing changes."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.getsignal(signal.SIGINT)
+
+        def remember(number: int, frame: object) -> None:
+            if self.pending:
+                raise KeyboardInterrupt
+            self.pending = True
+
+        signal.signal(signal.SIGINT, remember)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def explore(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    on_finding: Callable[[Finding, Finding | None], Finding] = lambda new, _: new,
+    on_progress: Callable[[Campaign], None] = lambda _: None,
+) -> Campaign:
+    """Search one scenario.
+
+    ``on_finding(finding, unshrunk)`` is called when a finding is confirmed, before it is shrunk
+    (``unshrunk`` is nothing then), and again with the smaller one; it saves, and returns the
+    finding with where it was saved. ``on_progress`` is called after every schedule. Raises the
+    :class:`~harness.errors.UntrustworthyError` of a run that cannot be judged.
+    """
+    result = Campaign(scenario, plan)
+    rotation = Rotation(plan.strategies, seed=plan.seed)
+    interrupt = Interrupt()
+    known: list[tuple[str, str, str]] = []
+    seen = Seen()
+    number = 0
+    part, parts = plan.share
+    started = _monotonic()
+    with campaign(), interrupt.caught():
+        while not (ended := _ended(result, number, started, interrupt)):
+            turn = rotation.next(seen)
+            if turn is None:
+                ended = "every strategy has tried all it had"
+                break
+            name, choose = turn
+            number += 1
+            mine = number % parts == part % parts
+            if not mine and name != "fifo":
+                continue
+            run = execute(
+                scenario,
+                seed=plan.seed,
+                choose=choose,
+                variant=plan.variant,
+                fault_points=name == "fifo",
+            )
+            seen = Seen(max(seen.steps, run.steps), run.fault_points or seen.fault_points)
+            if not mine:
+                continue
+            check_trustworthy(run)
+            result.statistics.add(run, name)
+            found = _new_finding(run, name, number, started, plan, known)
+            checked = found is not None or result.statistics.schedules % CHECKED_SHARE == 1
+            if checked and not _repeatable(run, result):
+                ended = "not deterministic"
+                break
+            result.statistics.checked_twice += checked
+            if found is not None:
+                unshrunk = on_finding(found, None)
+                smaller = _shrunk(unshrunk, run, plan, interrupt)
+                result.findings.append(on_finding(smaller, unshrunk))
+            result.statistics.seconds = _monotonic() - started
+            on_progress(result)
+            if run.violated and not plan.keep_going:
+                ended = "interrupted" if interrupt.pending else "finding"
+                break
+    result.ended_by = ended
+    result.statistics.seconds = _monotonic() - started
+    return result
+
+
+def _ended(result: Campaign, number: int, started: float, interrupt: Interrupt) -> str:
+    plan = result.plan
+    if interrupt.pending:
+        return "interrupted"
+    if number >= plan.schedules:
+        return "all schedules done"
+    if plan.time_limit_s is not None and _monotonic() - started >= plan.time_limit_s:
+        return f"the time limit of {plan.time_limit_s:g} s"
+    return ""
+
+
+def _repeatable(run: Run, result: Campaign) -> bool:
+    result.difference = same_twice(run)
+    result.difference_token = run.token if result.difference else ""
+    return result.difference is None
+
+
+def _new_finding(
+    run: Run,
+    strategy: str,
+    number: int,
+    started: float,
+    plan: Plan,
+    known: list[tuple[str, str, str]],
+) -> Finding | None:
+    """The finding of a run, unless its bug was found already."""
+    if not run.violated or run.violations[0].fingerprint in known:
+        return None
+    known.append(run.violations[0].fingerprint)
+    return replace(
+        finding_of(run),
+        strategy=strategy,
+        schedule_number=number,
+        schedules_planned=plan.schedules,
+        seconds=round(_monotonic() - started, 3),
+        profile=plan.profile,
+        shrinking=Shrinking(
+            steps=(run.steps, run.steps),
+            choices=(len(run.deviations),) * 2,
+            faults=(run.faults,) * 2,
+            ended_by="not shrunk",
+        ),
+    )
+
+
+def _shrunk(found: Finding, run: Run, plan: Plan, interrupt: Callable[[], bool]) -> Finding:
+    if not plan.shrink_budget:
+        return found
+    smaller = shrink(
+        run,
+        budget_runs=plan.shrink_budget,
+        wall_s=plan.shrink_wall_s,
+        interrupted=interrupt,
+    )
+    return replace(
+        finding_of(smaller.run),
+        strategy=found.strategy,
+        schedule_number=found.schedule_number,
+        schedules_planned=found.schedules_planned,
+        seconds=found.seconds,
+        profile=found.profile,
+        shrinking=smaller.shrinking,
+        counterfactuals=smaller.counterfactuals,
+    )
+
+
+def finding_of(run: Run) -> Finding:
+    """The record of a violated run, replayed three times first."""
+    started = _monotonic()
+    replays = [
+        execute(
+            run.scenario,
+            seed=run.schedule.seed,
+            choose=follow(run.schedule, run.deviations),
+            variant=run.schedule.variant,
+            digested=True,
+        )
+        for _ in range(REPLAYS)
+    ]
+    spent_ms = round((_monotonic() - started) * 1000 / REPLAYS)
+    digests = [replay.digest for replay in replays]
+    return Finding(
+        scenario=run.scenario.name,
+        token=run.token,
+        seed=run.schedule.seed,
+        digest=digests[0],
+        violations=run.violations,
+        deviations=run.deviations,
+        steps=run.steps,
+        ended_at_ms=run.ended_at_ms,
+        order="batch-legal" if run.batch_legal else "any",
+        history=tuple(run.history),
+        variant=dict(run.schedule.variant),
+        held=run.held,
+        notes=run.notes,
+        replays=(digests.count(digests[0]), REPLAYS),
+        replay_ms=spent_ms,
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """What a finding was made with: python, trio, changeover and the git commit."""
+    try:
+        own = version("changeover")
+    except PackageNotFoundError:
+        own = "source"
+    found = {"python": platform.python_version(), "trio": version("trio"), "changeover": own}
+    git = _git("rev-parse", "--short", "HEAD")
+    if git:
+        found["git"] = git + ("+changes" if _git("status", "--porcelain", "-uno") else "")
+    return found
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

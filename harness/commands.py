@@ -1,0 +1,344 @@
+"""What the verbs of the command do; each takes the parsed options and returns the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import webbrowser
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from harness import output
+from harness.campaign import finding_of, versions
+from harness.engine import (
+    Misfit,
+    Run,
+    campaign,
+    check_trustworthy,
+    execute,
+    follow,
+    same_twice,
+)
+from harness.errors import UsageError, closest
+from harness.findings import store
+from harness.findings.finding import Finding
+from harness.findings.html import render_html
+from harness.findings.markdown import render_markdown
+from harness.findings.report import render_text, summary_line
+from harness.findings.serial import dumps
+from harness.gate import Result, exit_code, plan_of, search
+from harness.jobs import search_in_jobs
+from harness.output import say, tell, wants_ascii
+from harness.progress import Progress
+from harness.reference import last_seed, resolve
+from harness.registry import load_scenarios
+from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
+from harness.scenario import Scenario
+from harness.schedule.choices import Schedule
+from harness.seeds import choose_seed
+from harness.settings import duration_s, load_settings
+from harness.shrink import shrink
+from harness.walk import walk
+from harness.wordings import diverged, finding_report, not_deterministic
+
+_NO_SCENARIO = (
+    "no scenario is registered; name the modules that declare them in pyproject.toml: "
+    '[tool.changeover] scenarios = ["my.module"]'
+)
+
+
+def list_command(options: Namespace) -> int:
+    """Show what can be run and what was found."""
+    scenarios = load_scenarios(load_settings())
+    listing = store.list_findings()
+    rules = {name: _rules(each) for name, each in scenarios.items()} if options.invariants else {}
+    if options.json:
+        say(json.dumps(_listed(scenarios, listing.findings, rules), indent=1))
+        return 0
+    for name, scenario in scenarios.items():
+        say(f"{name:<24} {scenario.description.partition(chr(10))[0]}".rstrip())
+        for heading, text in _details(scenario, rules.get(name, ())):
+            say(f"    {heading:<11}{text}")
+    if not scenarios:
+        say(_NO_SCENARIO)
+    if listing.findings:
+        say("\nfindings (newest first)")
+        for finding in listing.findings:
+            say(f"    {finding.identity}  {summary_line(finding)}")
+    for problem in listing.problems:
+        tell(f"WARNING  {problem}")
+    return 0
+
+
+def _rules(scenario: Scenario) -> tuple[str, ...]:
+    return tuple(execute(scenario, seed=0).judged)
+
+
+def _details(scenario: Scenario, rules: tuple[str, ...]) -> list[tuple[str, str]]:
+    on = ", ".join(scenario.guards_default) or "none"
+    guards = f"{', '.join(scenario.guards)} (on: {on})" if scenario.guards else ""
+    faults = "; ".join(
+        f"restart {each.service}: {', '.join(each.kinds)}" for each in scenario.faults
+    )
+    most = f" (at most {scenario.faults_max} a run)"
+    details = [("guards", guards), ("faults", faults + most if faults else "")]
+    for name, text in scenario.bugs.items():
+        planted = ", planted by default" if name == scenario.bug_default else ""
+        details.append(("bug", f"{name}: {text}{planted}"))
+    details.append(("invariants", ", ".join(rules)))
+    return [(heading, text) for heading, text in details if text]
+
+
+def _listed(
+    scenarios: Mapping[str, Scenario],
+    findings: tuple[Finding, ...],
+    rules: Mapping[str, tuple[str, ...]],
+) -> dict[str, object]:
+    return {
+        "format": 1,
+        "scenarios": [
+            {
+                "name": name,
+                "description": scenario.description,
+                "guards": list(scenario.guards),
+                "guards_default": list(scenario.guards_default),
+                "bugs": dict(scenario.bugs),
+                "bug_default": scenario.bug_default,
+                "faults": [
+                    {"service": each.service, "kinds": list(each.kinds)} for each in scenario.faults
+                ],
+                "faults_max": scenario.faults_max,
+                **({"invariants": list(rules[name])} if rules else {}),
+            }
+            for name, scenario in scenarios.items()
+        ],
+        "findings": [
+            {
+                "id": each.identity,
+                "scenario": each.scenario,
+                "token": each.token,
+                "invariant": each.violation.invariant,
+                "summary": summary_line(each),
+                "saved": each.saved,
+            }
+            for each in findings
+        ],
+    }
+
+
+def run_command(options: Namespace) -> int:
+    """Search scenarios within their budget."""
+    settings = load_settings()
+    names = ("schedules", "seed", "strategy", "shrink_budget", "time_limit", "keep_going", "strict")
+    flags = {name: getattr(options, name) for name in names}
+    profile = settings.profile(options.profile, flags=flags)
+    if options.jobs < 1:
+        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
+    scenarios = load_scenarios(settings)
+    chosen = [_named(name, scenarios) for name in options.scenarios or scenarios]
+    if not chosen:
+        tell(_NO_SCENARIO)
+        return 5
+    seed = choose_seed(profile.seed, last=last_seed)
+    plans = [
+        plan_of(profile, each, seed=seed.number, guards=options.guards, bug=options.bug)
+        for each in chosen
+    ]
+    form, ascii = output.format_of(options.format), wants_ascii(options.ascii)
+    tell(f"changeover {versions()['changeover']}   profile {profile.name}   seed {seed}")
+    results: list[Result] = []
+    for scenario, plan in zip(chosen, plans, strict=True):
+        progress = Progress(sys.stderr, scenario.name, plan.schedules)
+        try:
+            if options.jobs > 1:
+                result = search_in_jobs(
+                    scenario.name, plan, options.jobs, root=store.ROOT, on_progress=progress.update
+                )
+            else:
+                result = search(scenario, plan, on_progress=progress.update)
+        finally:
+            progress.end()
+        results.append(result)
+        output.show(result, form, ascii=ascii)
+        if result.interrupted:
+            break
+    code = exit_code(results, strict=profile.strict)
+    warning = output.remember(results, seed=seed.number, profile=profile.name, code=code)
+    if warning:
+        tell(f"WARNING  {warning}")
+    output.show_all(results, form, code=code, header=f"seed {seed}")
+    return code
+
+
+def _named(name: str, scenarios: Mapping[str, Scenario]) -> Scenario:
+    if name not in scenarios:
+        raise (
+            UsageError(_NO_SCENARIO) if not scenarios else closest(name, scenarios, kind="scenario")
+        )
+    return scenarios[name]
+
+
+def replay_command(options: Namespace) -> int:
+    """Run recorded schedules again."""
+    if options.times < 1:
+        raise UsageError(f"--times must be 1 or more, not {options.times}")
+    scenarios = load_scenarios(load_settings())
+    targets = [resolve(reference) for reference in options.references]
+    codes = [_replay_one(target, scenarios, options) for target in targets]
+    return next((code for code in (1, 3) if code in codes), 0)
+
+
+def _replay_one(
+    target: Finding | Schedule, scenarios: Mapping[str, Scenario], options: Namespace
+) -> int:
+    scenario = _named(target.scenario, scenarios)
+    ascii = wants_ascii(options.ascii)
+    done = replay(target, times=options.times, go_on=options.go_on, scenario=scenario)
+    finding = target if isinstance(target, Finding) else None
+    if done.outcome == DIVERGED:
+        say(diverged(done, finding, ascii=ascii))
+        return 3
+    run = done.run
+    assert run is not None
+    if not done.repeatable:
+        difference = same_twice(run)
+        if difference is not None:
+            say(not_deterministic(difference, run.token, ascii=ascii))
+        else:
+            say(f"NOT DETERMINISTIC   {options.times} runs gave {len(set(done.digests))} digests")
+        return 3
+    if options.step:
+        _walk(run, scenario)
+    elif done.outcome == STILL_FAILS:
+        with campaign():
+            again = finding_of(run)
+        if finding is not None:
+            again = replace(finding, replays=again.replays, replay_ms=again.replay_ms)
+        if finding is None or not done.exact:
+            again = _with_search(finding_of(run), finding)
+        say(finding_report(again, ascii=ascii))
+    say(_verdict(done, options.times))
+    return 1 if done.outcome == STILL_FAILS else 0
+
+
+def _with_search(again: Finding, recorded: Finding | None) -> Finding:
+    """A fresh record with what only the search knew."""
+    if recorded is None:
+        return again
+    return replace(
+        again,
+        strategy=recorded.strategy,
+        schedule_number=recorded.schedule_number,
+        schedules_planned=recorded.schedules_planned,
+        seconds=recorded.seconds,
+        profile=recorded.profile,
+    )
+
+
+def _verdict(done: Replayed, times: int) -> str:
+    """The outcome in one line, and what is to be known about it."""
+    digest = done.digests[0][:8]
+    lines = [f"{done.outcome:<12} {done.schedule.token}"]
+    lines.append(f"    digest {digest}, same result {len(done.digests)} of {times} times")
+    if done.recorded_digest and not done.exact:
+        lines.append(f"    not the history that was recorded (digest {done.recorded_digest[:8]})")
+    if not done.same_bug:
+        lines.append("    another rule is broken first than the one that was recorded")
+    if done.misfit is not None:
+        lines.append(f"    went on first-in-first-out: {done.misfit}")
+    return "\n".join(lines)
+
+
+def _walk(run: Run, scenario: Scenario) -> None:
+    recorded = execute(
+        scenario,
+        seed=run.schedule.seed,
+        choose=follow(run.schedule),
+        variant=run.schedule.variant,
+        recorded=True,
+    )
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    walk(recorded, say, input if interactive else None)
+
+
+def report_command(options: Namespace) -> int:
+    """Render a finding from its file alone."""
+    finding = store.load(options.reference)
+    form = "html" if options.html else options.format or "text"
+    renderers: Mapping[str, Callable[[], str]] = {
+        "text": lambda: render_text(finding, ascii=wants_ascii(options.ascii)),
+        "html": lambda: render_html(finding),
+        "markdown": lambda: render_markdown(finding),
+        "json": lambda: dumps(finding),
+    }
+    text = renderers[form]()
+    place = options.output
+    if options.html and not place:
+        place = str(Path(finding.saved or f"{finding.identity}.json").with_suffix(".html"))
+    if not place:
+        say(text)
+        return 0
+    path = Path(place)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}; choose another --output"
+        ) from None
+    say(f"wrote {path}")
+    if options.html and sys.stdout.isatty():
+        webbrowser.open(path.resolve().as_uri())
+    return 0
+
+
+def shrink_command(options: Namespace) -> int:
+    """Go on making a finding smaller, and save what comes out."""
+    finding = store.load(options.reference)
+    try:
+        limit_s = duration_s(options.time_limit)
+    except ValueError as error:
+        raise UsageError(f"--time-limit must be {error}, not {options.time_limit!r}") from None
+    scenario = _named(finding.scenario, load_scenarios(load_settings()))
+    schedule = Schedule.parse(finding.token)
+    with campaign():
+        try:
+            run = execute(
+                scenario,
+                seed=schedule.seed,
+                choose=follow(schedule, finding.deviations),
+                variant=schedule.variant,
+                digested=True,
+            )
+        except Misfit as misfit:
+            lost = Replayed(schedule, DIVERGED, misfit=misfit)
+            say(diverged(lost, finding, ascii=wants_ascii(options.ascii)))
+            return 3
+        check_trustworthy(run)
+        if not run.violated:
+            say(f"FIXED        {finding.token} holds now, there is nothing to shrink")
+            return 0
+        smaller = shrink(run, budget_runs=options.budget, wall_s=limit_s)
+        found = replace(
+            _with_search(finding_of(smaller.run), finding),
+            shrinking=smaller.shrinking,
+            counterfactuals=smaller.counterfactuals,
+        )
+    saved = replace(found, saved=store.save(found).as_posix())
+    say(finding_report(saved, ascii=wants_ascii(options.ascii)))
+    return 1
+
+
+def keep_command(options: Namespace) -> int:
+    """Write a finding where it will be committed."""
+    finding = store.load(options.reference)
+    reason = options.reason
+    if reason is None and sys.stdin.isatty():
+        reason = input(f"what does keeping {finding.identity} guard, in one sentence? ")
+    if reason is None:
+        violation = finding.violation
+        reason = f"{violation.invariant}: {violation.message}"
+    path = store.keep(finding, reason, name=options.name)
+    say(f"kept {path}\n    reason: {reason}\n    commit it; changeover replay {path} runs it again")
+    return 0

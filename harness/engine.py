@@ -1,0 +1,413 @@
+"""Runs scenarios: one schedule, or as many as it takes.
+
+The engine drives a :class:`~harness.schedule.choices.System` with a chooser, lets the judge look
+after every step, and keeps what is needed to do it all again. After the first violation a run
+goes on first-in-first-out to its end, so that a finding tells what followed.
+"""
+
+from __future__ import annotations
+
+import gc
+import shlex
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from harness.errors import RefusedError, UntrustworthyError
+from harness.findings.finding import Violation
+from harness.history import History, derive_seed, digest, relative
+from harness.invariants import Judge
+from harness.scenario import Scenario
+from harness.schedule.choices import Chooser, Deviation, Option, Schedule, labels
+from harness.schedule.sandbox import installed
+from harness.schedule.simulation import Ending, Limits, Simulation
+from harness.schedule.strategies import choose_first
+from harness.world.world import World
+
+#: How often the garbage collector runs, in runs of a campaign; never inside a run.
+COLLECT_EVERY = 50
+#: The rules that every scenario has, in the words of a report.
+LANE_FAILS = "A service or client that dies of an error of its own stops doing its job."
+STUCK = "When no lane can run and no timer is pending, nothing will ever happen again."
+LIMITED = "A run ends; one that goes on for ever makes no progress that anybody would see."
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run did: its schedule, its verdict, and everything a finding is made of."""
+
+    scenario: Scenario
+    schedule: Schedule
+    deviations: tuple[Deviation, ...]
+    steps: int
+    ended_at_ms: int
+    ending: Ending
+    violations: tuple[Violation, ...]
+    held: tuple[str, ...]
+    unknown: Mapping[str, str]
+    judged: Mapping[str, int]
+    notes: tuple[str, ...]
+    restarts: int
+    writes: int
+    overlapped: int
+    faults: int
+    fault_points: tuple[tuple[int, int], ...]
+    reached: Mapping[str, int]
+    batch_legal: bool
+    history: History
+    digest: str = ""
+    taken: tuple[str, ...] = ()
+    offered: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def violated(self) -> bool:
+        """Whether a rule was broken."""
+        return bool(self.violations)
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether no restart overlapped a write: such a run proves nothing."""
+        return not self.overlapped
+
+    @property
+    def token(self) -> str:
+        """The run in one line."""
+        return self.schedule.token
+
+
+class Misfit(UntrustworthyError):
+    """A recorded choice that the code no longer offers.
+
+    At ``step`` it should run ``expected`` (a label, or ``option N``) but only ``offered`` can.
+    """
+
+    def __init__(self, step: int, expected: str, offered: Sequence[str]) -> None:
+        super().__init__(f"step {step} should run {expected}, which cannot run now")
+        self.step = step
+        self.expected = expected
+        self.offered = tuple(offered)
+
+
+@contextmanager
+def campaign() -> Iterator[None]:
+    """Many runs in a row: put the walls up once and keep the garbage collector out of them."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        with installed():
+            yield
+    finally:
+        gc.unfreeze()
+        if enabled:
+            gc.enable()
+
+
+def execute(
+    scenario: Scenario,
+    *,
+    seed: int,
+    choose: Chooser = choose_first,
+    variant: Mapping[str, str] | None = None,
+    digested: bool = False,
+    recorded: bool = False,
+    fault_points: bool = False,
+) -> Run:
+    """Run one schedule of a scenario and judge it.
+
+    ``digested`` asks for the digest, ``recorded`` for the labels of all steps and options,
+    ``fault_points`` for where faults were offered; each costs time.
+    """
+    variant = dict(variant or {})
+    guards, bug = scenario.settings_of(variant)
+    simulation = Simulation(
+        seed=derive_seed(scenario.name, seed),
+        limits=Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s),
+        stall_s=scenario.stall_s,
+        epoch_s=scenario.epoch_s,
+    )
+    world = World(simulation, seed=seed, guards=guards, bug=bug)
+    recorder = _Recorder(simulation, world, recorded=recorded, fault_points=fault_points)
+    with simulation:
+        simulation.faults_left = scenario.faults_max if scenario.faults else 0
+        for fault in scenario.faults:
+            world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
+        simulation.spawn("main", scenario.story, world, main=True)
+        recorder.drive(choose)
+        ending = simulation.ending or Ending("finished")
+        if ending.kind not in ("refused", "never yields"):
+            _judge_ending(simulation, world.judge, ending)
+            world.judge.at_end(
+                simulation.history, simulation.steps, simulation.now_ms, world.phase_of
+            )
+        notes = tuple(filter(None, (text() for text in world.notes.values())))
+        total = simulation.digest() if digested or recorded else ""
+    judge = world.judge
+    choices = {deviation.step: deviation.choice for deviation in recorder.deviations}
+    return Run(
+        scenario=scenario,
+        schedule=Schedule(scenario.name, seed, choices, variant),
+        deviations=tuple(recorder.deviations),
+        steps=simulation.steps,
+        ended_at_ms=simulation.now_ms,
+        ending=ending,
+        violations=tuple(judge.violations),
+        held=judge.held,
+        unknown=dict(judge.unknown),
+        judged=dict(judge.judged),
+        notes=notes,
+        restarts=world.restarts,
+        writes=world.writes,
+        overlapped=world.overlapped,
+        faults=max(0, scenario.faults_max - simulation.faults_left) if scenario.faults else 0,
+        fault_points=tuple(recorder.fault_points),
+        reached=dict(world.reached),
+        batch_legal=simulation.batch_legal,
+        history=simulation.history,
+        digest=total,
+        taken=labels(simulation.applied) if recorded else (),
+        offered=tuple(recorder.offered),
+    )
+
+
+class _Recorder:
+    """Keeps the books of one run while it is driven."""
+
+    def __init__(
+        self, simulation: Simulation, world: World, *, recorded: bool, fault_points: bool
+    ) -> None:
+        self.simulation = simulation
+        self.world = world
+        self.recorded = recorded
+        self.wants_fault_points = fault_points
+        self.deviations: list[Deviation] = []
+        self.offered: list[tuple[str, ...]] = []
+        self.fault_points: list[tuple[int, int]] = []
+
+    def drive(self, choose: Chooser) -> None:
+        """Run to the end, judging every step."""
+        simulation, world, judge = self.simulation, self.world, self.world.judge
+        history = simulation.history
+        step = 0
+        while options := simulation.options():
+            step += 1
+            index = choose(options, step) if len(options) > 1 else 0
+            option = options[index]
+            if index:
+                self.deviations.append(Deviation(step, index, option.label, options[0].label))
+            if self.recorded:
+                self.offered.append(labels(options))
+            if self.wants_fault_points:
+                self.fault_points += [
+                    (step, position)
+                    for position, offered in enumerate(options)
+                    if offered.optional
+                ]
+            mark = len(history)
+            simulation.apply(option)
+            if len(history) > mark:
+                events = history.since(mark)
+                world.observe(events)
+                judge.after_step(events, step, simulation.now_ms, world.phase_of)
+            elif judge.every_step:
+                judge.after_step((), step, simulation.now_ms, world.phase_of)
+            if judge.violations:
+                choose = choose_first
+
+
+def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
+    """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
+    at = {"step": simulation.steps, "at_ms": simulation.now_ms}
+    told: list[BaseException] = []
+    for lane in simulation.lanes.values():
+        error = lane.error
+        if error is None or any(error is other for other in told):
+            continue
+        told.append(error)
+        assertion = isinstance(error, AssertionError)
+        name = "scenario_assertions" if assertion else "no_lane_fails"
+        text = str(error).strip() or "an assertion failed"
+        message = text if assertion else f"{lane.name} failed: {type(error).__name__}: {text}"
+        judge.violations.append(
+            Violation(
+                invariant=name,
+                message=message,
+                describe="" if assertion else LANE_FAILS,
+                lane=lane.name,
+                site=_site_of(error),
+                **at,
+            )
+        )
+    if ending.kind == "stuck":
+        judge.violations.append(
+            Violation(
+                invariant="never_stuck",
+                message=f"No lane can run and no timer is pending:\n{ending.detail}",
+                describe=STUCK,
+                **at,
+            )
+        )
+    elif ending.kind in ("step limit", "time limit"):
+        last = labels(simulation.applied[-6:])
+        judge.violations.append(
+            Violation(
+                invariant="finishes_within_limits",
+                message=f"{ending.detail}; the last 6 steps: {'; '.join(last)}",
+                describe=LIMITED,
+                **at,
+            )
+        )
+
+
+def _site_of(error: BaseException) -> str:
+    """Where the target raised, innermost, as ``path:line function``."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if "/trio/" not in frame.filename and "/harness/" not in frame.filename:
+            place = f"{relative(frame.filename)}:{frame.lineno} {frame.name}"
+    return place
+
+
+def follow(schedule: Schedule, deviations: Sequence[Deviation] = ()) -> Chooser:
+    """The chooser of a recorded schedule.
+
+    Raises :class:`Misfit` at a step where the recorded choice cannot run, or (when the deviations
+    are known with their labels) where another option stands in its place.
+    """
+    wanted = {deviation.step: deviation.taken for deviation in deviations}
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        index = schedule.choices.get(step, 0)
+        expected = wanted.get(step, "")
+        if index >= len(options) or (expected and options[index].label != expected):
+            raise Misfit(step, expected or f"option {index}", labels(options))
+        return index
+
+    return choose
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two runs of one schedule went apart: step, what each did, what each could have done."""
+
+    step: int
+    first: str
+    second: str
+    first_options: tuple[str, ...] = ()
+    second_options: tuple[str, ...] = ()
+
+
+def same_twice(run: Run) -> Difference | None:
+    """Execute a run's schedule twice, step by step; the first difference, or nothing."""
+    pair = []
+    for _ in range(2):
+        try:
+            pair.append(
+                execute(
+                    run.scenario,
+                    seed=run.schedule.seed,
+                    choose=follow(run.schedule),
+                    variant=run.schedule.variant,
+                    recorded=True,
+                )
+            )
+        except Misfit as misfit:
+            expected = next(
+                (d.taken for d in run.deviations if d.step == misfit.step), misfit.expected
+            )
+            return Difference(misfit.step, expected, "(not possible)", (), misfit.offered)
+    return difference(*pair)
+
+
+def difference(first: Run, second: Run) -> Difference | None:
+    """The first step at which two recorded runs differ, in what ran, could run or happened."""
+    if first.digest == second.digest:
+        return None
+    happened = [_by_step(run.history) for run in (first, second)]
+    for index in range(max(len(first.taken), len(second.taken)) + 1):
+        sides = []
+        for run, events in zip((first, second), happened, strict=True):
+            label = run.taken[index] if index < len(run.taken) else "(the run is over)"
+            offered = run.offered[index] if index < len(run.offered) else ()
+            sides.append((label, offered, events.get(index + 1, ())))
+        (a, could_a, did_a), (b, could_b, did_b) = sides
+        if a != b or could_a != could_b:
+            return Difference(index + 1, a, b, could_a, could_b)
+        if did_a != did_b:
+            one, other = _first_difference(did_a, did_b)
+            return Difference(index + 1, f"{a} ({one})", f"{b} ({other})", could_a, could_b)
+    return Difference(len(first.taken), f"{first.ending}", f"{second.ending}")
+
+
+def _by_step(history: History) -> dict[int, tuple[str, ...]]:
+    grouped: dict[int, tuple[str, ...]] = {}
+    for event in history:
+        grouped[event.step] = (*grouped.get(event.step, ()), event.canonical())
+    return grouped
+
+
+def _first_difference(first: Sequence[str], second: Sequence[str]) -> tuple[str, str]:
+    for one, other in zip((*first, ""), (*second, ""), strict=False):
+        if one != other:
+            return one or "nothing more", other or "nothing more"
+    return "", ""
+
+
+def interleaving(schedule: Schedule) -> str:
+    """A short name of the order that a schedule takes, to count distinct ones."""
+    return digest([schedule.token])[:16]
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What a campaign tried, so that 'nothing found' says how much was looked at."""
+
+    schedules: int = 0
+    distinct: set[str] = field(default_factory=set)
+    steps: list[int] = field(default_factory=list)
+    restarts: int = 0
+    overlapped_runs: int = 0
+    faults: int = 0
+    batch_legal: int = 0
+    judged: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    reached: dict[str, int] = field(default_factory=dict)
+    by_strategy: dict[str, int] = field(default_factory=dict)
+    checked_twice: int = 0
+    seconds: float = 0.0
+
+    def add(self, run: Run, strategy: str) -> None:
+        """Count one run."""
+        self.schedules += 1
+        self.distinct.add(interleaving(run.schedule))
+        self.steps.append(run.steps)
+        self.restarts += run.restarts
+        self.overlapped_runs += bool(run.overlapped)
+        self.faults += run.faults
+        self.batch_legal += run.batch_legal
+        self.by_strategy[strategy] = self.by_strategy.get(strategy, 0) + 1
+        for name, count in run.judged.items():
+            self.judged[name] = self.judged.get(name, 0) + count
+        for mark, count in run.reached.items():
+            self.reached[mark] = self.reached.get(mark, 0) + count
+        self.unknown.update(run.unknown)
+
+    @property
+    def never_judged(self) -> tuple[str, ...]:
+        """The rules that never had anything to judge."""
+        return tuple(name for name, count in self.judged.items() if not count)
+
+
+def check_trustworthy(run: Run) -> None:
+    """Raise when a run cannot be judged here: the target left the simulation, or never yields."""
+    again = f"changeover replay {shlex.quote(run.token)}"
+    if run.ending.kind == "refused":
+        raise RefusedError(f"{run.ending.detail}\n{again}")
+    if run.ending.kind == "never yields":
+        raise UntrustworthyError(
+            f"a step never yielded within {run.scenario.step_wall_s:g} s of real time "
+            f"({run.ending.detail or 'step ' + str(run.steps)}); a loop without await blocks every "
+            f"other task: add a checkpoint to it, or raise step_wall_s if it is only slow\n{again}"
+        )

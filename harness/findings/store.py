@@ -1,0 +1,264 @@
+"""Where findings and summaries are kept: the folder ``.changeover`` and the committed regressions.
+
+A finding's file is named by its scenario and digest, so that two findings never overwrite each
+other and the same one is kept once. Files appear whole or not at all. Nothing is deleted: a file
+that cannot be read is set aside and named, and a committed regression is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+
+from harness.errors import UsageError, closest
+from harness.findings import serial
+from harness.findings.files import StoreError, explained, make_folder, point_to, write_whole
+from harness.findings.finding import FORMAT, Finding
+from harness.findings.serial import UnreadableError
+from harness.history import relative
+
+__all__ = [
+    "REGRESSIONS",
+    "ROOT",
+    "Listing",
+    "StoreError",
+    "keep",
+    "latest_summary",
+    "list_findings",
+    "list_regressions",
+    "load",
+    "save",
+    "write_summary",
+]
+
+ROOT = Path(".changeover")
+REGRESSIONS = Path("tests/regressions")
+
+#: The signature that tells backup programs to leave a folder out (https://bford.info/cachedir/).
+_CACHE_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This folder was made by changeover. What is worth keeping is kept by `changeover keep`.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds, newest first, and one sentence for each file that could not be read."""
+
+    findings: tuple[Finding, ...]
+    problems: tuple[str, ...] = ()
+
+
+def save(finding: Finding, root: Path = ROOT) -> Path:
+    """Keep a finding and return its file; raises :class:`StoreError` when it cannot be written."""
+    _prepare(root, "findings")
+    path = _place(finding, root / "findings")
+    write_whole(path, serial.dumps(_portable(finding, path)))
+    return path
+
+
+def load(reference: str | Path, root: Path = ROOT) -> Finding:
+    """The finding of a file, an identity or a unique start of one, or ``last``.
+
+    Raises :class:`UsageError` with the closest match, the ambiguous ones, or what is wrong with
+    the file. A damaged file below ``root`` is renamed to ``….unreadable`` and named.
+    """
+    path = _find(str(reference), root)
+    try:
+        return _read(path)
+    except UnreadableError as error:
+        if root.resolve() not in path.resolve().parents:
+            raise
+        raise UnreadableError(f"{error}; {_set_aside(path)}") from None
+
+
+def list_findings(root: Path = ROOT) -> Listing:
+    """The saved findings; unreadable files are reported and left where they are."""
+    return _listing(_files(root / "findings"))
+
+
+def list_regressions(directory: Path = REGRESSIONS) -> Listing:
+    """The committed findings, by name; unreadable files are reported and left where they are."""
+    return _listing(sorted(_files(directory)))
+
+
+def write_summary(summary: Mapping[str, object], root: Path = ROOT, *, now: datetime) -> Path:
+    """Write the summary of one run and point ``latest`` to it; raises :class:`StoreError`."""
+    text = json.dumps({"format": FORMAT, **summary}, indent=1, allow_nan=False) + "\n"
+    _prepare(root, "runs")
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    path = root / "runs" / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:6]}.json"
+    write_whole(path, text)
+    point_to(root / "latest", f"runs/{path.name}")
+    return path
+
+
+def latest_summary(root: Path = ROOT) -> dict[str, object] | None:
+    """The summary of the last run, or None before the first; raises :class:`UsageError`."""
+    latest = root / "latest"
+    if not latest.exists():
+        return None
+    with explained(latest, "read"):
+        text = latest.read_text(encoding="utf-8", errors="replace")
+        if not latest.is_symlink():
+            text = (root / text.strip()).read_text(encoding="utf-8", errors="replace")
+    try:
+        summary = json.loads(text)
+    except ValueError as error:
+        raise UnreadableError(f"{latest}: not JSON: {error}") from None
+    if not isinstance(summary, dict):
+        raise UnreadableError(f"{latest}: a summary is a JSON object")
+    return summary
+
+
+def keep(
+    finding: Finding, reason: str, directory: Path = REGRESSIONS, name: str | None = None
+) -> Path:
+    """Write a finding where it will be committed, with the reason, and return its file.
+
+    Raises :class:`UsageError` without a reason, and rather than overwriting another one.
+    """
+    if not reason.strip():
+        raise UsageError("a regression is kept with its reason; say in one sentence what it guards")
+    path = directory / f"{_file_name(name or f'{finding.scenario}-{finding.identity}')}.json"
+    kept = replace(_portable(finding, path), reason=reason.strip())
+    if path.exists():
+        present = _read(path)
+        if present != kept:
+            other = "with another reason" if present.digest == kept.digest else "and is another one"
+            raise UsageError(
+                f"{path} exists already {other} ({present.identity}: {present.reason or 'none'}); "
+                "choose another name, or edit or remove that file yourself"
+            )
+        return path
+    make_folder(directory)
+    write_whole(path, serial.dumps(kept))
+    return path
+
+
+def _portable(finding: Finding, path: Path) -> Finding:
+    """The finding as it is written: its sites below the project, not below somebody's home."""
+    history = tuple(
+        replace(event, site=replace(event.site, path=relative(event.site.path)))
+        if event.site is not None and PurePath(event.site.path).is_absolute()
+        else event
+        for event in finding.history
+    )
+    return replace(finding, history=history, saved=path.as_posix())
+
+
+def _prepare(root: Path, folder: str) -> None:
+    make_folder(root / folder)
+    with explained(root, "use"):
+        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHE_TAG)):
+            if not (root / name).exists():
+                write_whole(root / name, text)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", name).strip("-.")[:100] or "finding"
+
+
+def _place(finding: Finding, folder: Path) -> Path:
+    """The finding's file; a longer digest tells it from another one with the same six digits."""
+    if len(finding.digest) < 6 or set(finding.digest) - set("0123456789abcdef"):
+        raise UsageError(f"a finding is saved by its hexadecimal digest, not {finding.digest!r}")
+    name = _file_name(finding.scenario)
+    path = folder / f"{name}-{finding.identity}.json"
+    if path.exists():
+        with suppress(UsageError):
+            if _read(path).digest != finding.digest:
+                return folder / f"{name}-{finding.digest[:16]}.json"
+    return path
+
+
+def _read(path: Path) -> Finding:
+    with explained(path, "read"):
+        raw = path.read_bytes()
+    try:
+        finding = serial.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"{path}: not text: {error}") from None
+    except UsageError as error:
+        raise type(error)(f"{path}: {error}") from None
+    return replace(finding, saved=path.as_posix())
+
+
+def _set_aside(path: Path) -> str:
+    aside = path.with_name(path.name + ".unreadable")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.unreadable.{number}")
+    try:
+        path.rename(aside)
+    except OSError as error:
+        return f"it could not be set aside ({error.strerror}) and is still there"
+    return f"set aside as {aside}, nothing was deleted"
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of findings, newest first."""
+    if not folder.is_dir():
+        return []
+    dated: list[tuple[int, str, Path]] = []
+    for path in folder.glob("*.json"):
+        with suppress(FileNotFoundError):
+            dated.append((-path.stat().st_mtime_ns, path.name, path))
+    return [path for _, _, path in sorted(dated)]
+
+
+def _listing(paths: Iterable[Path]) -> Listing:
+    findings: list[Finding] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            findings.append(_read(path))
+        except UsageError as error:
+            problems.append(str(error))
+    return Listing(tuple(findings), tuple(problems))
+
+
+def _find(reference: str, root: Path) -> Path:
+    given = Path(reference)
+    with suppress(OSError):
+        if given.is_file():
+            return given
+    files = _files(root / "findings")
+    if not files:
+        raise UsageError(f"no finding {reference!r}: nothing is saved in {root / 'findings'}")
+    if reference == "last":
+        return files[0]
+    wanted = given.name.removesuffix(".json")
+    matches = [path for path in files if _answers(path, wanted)]
+    whole = [path for path in matches if path.stem == wanted]
+    if len(whole or matches) == 1:
+        return (whole or matches)[0]
+    if matches:
+        listing = ", ".join(sorted(path.stem for path in matches))
+        raise UsageError(f"{reference!r} is ambiguous: {listing}; give more of the name")
+    exact = {path.stem for path in files} | {_digits(path) for path in files}
+    raise closest(wanted, exact, kind="finding")
+
+
+def _digits(path: Path) -> str:
+    return path.stem.rpartition("-")[2]
+
+
+def _answers(path: Path, wanted: str) -> bool:
+    """Whether a file is meant by its name, its digits, the start of either, or the full digest."""
+    if not wanted:
+        return False
+    if path.stem.startswith(wanted) or _digits(path).startswith(wanted):
+        return True
+    if not wanted.startswith(_digits(path)):
+        return False
+    with suppress(UsageError):
+        return _read(path).digest.startswith(wanted)
+    return False

@@ -1,0 +1,216 @@
+"""The rules of a run and the judge that applies them after every step.
+
+An invariant judges a state or an event; a checker judges a whole history. Each says in money words
+what it means. A rule that raises anything but :class:`Broken` (or fails an assertion) is
+*unknown*, never held; a rule that never had anything to judge is unknown as well.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.findings.finding import Violation
+from harness.history import Event
+
+#: What a rule returns when there was nothing to judge yet.
+NOTHING_TO_JUDGE = False
+
+
+class Broken(Exception):
+    """Raised by a rule that does not hold; every field is text for the report.
+
+    ``resource`` changed from ``before`` to ``after``; ``consequence`` is what it costs if left
+    alone; ``accounts`` were wronged and together lost ``loss_usdc``. A rule that judges later
+    than it breaks says at which ``step`` and time it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resource: str = "",
+        before: object = "",
+        after: object = "",
+        consequence: str = "",
+        accounts: Sequence[str] = (),
+        loss_usdc: object = "",
+        site: str = "",
+        lane: str = "",
+        operation: str = "",
+        step: int | None = None,
+        at_ms: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.step = step
+        self.at_ms = at_ms
+        self.fields = {
+            "resource": resource,
+            "before": str(before),
+            "after": str(after),
+            "consequence": consequence,
+            "accounts": tuple(accounts),
+            "loss_usdc": str(loss_usdc),
+            "site": site,
+            "lane": lane,
+            "operation": operation,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A rule: ``check`` is called after every step, or for every event on the resources of ``on``.
+
+    ``on`` holds prefixes of resources; with none, ``check()`` runs after every step. A check with
+    a parameter gets each matching event. It raises :class:`Broken`, or returns ``False`` when
+    there was nothing to judge.
+    """
+
+    name: str
+    check: Callable[..., Any]
+    describe: str
+    on: tuple[str, ...] = ()
+    takes_event: bool = False
+    at_end: bool = False
+
+
+def invariant_of(
+    check: Callable[..., Any],
+    *,
+    name: str = "",
+    describe: str = "",
+    on: Iterable[str] = (),
+    at_end: bool = False,
+) -> Invariant:
+    """The invariant that a plain function states; its docstring is the description."""
+    takes_event = bool(inspect.signature(check).parameters) and not at_end
+    return Invariant(
+        name=name or check.__name__,
+        check=check,
+        describe=describe or inspect.cleandoc(check.__doc__ or name or check.__name__),
+        on=tuple(on),
+        takes_event=takes_event,
+        at_end=at_end,
+    )
+
+
+class Judge:
+    """Applies the rules of one run and remembers what each of them saw."""
+
+    def __init__(self) -> None:
+        self.invariants: list[Invariant] = []
+        self.violations: list[Violation] = []
+        self.judged: dict[str, int] = {}
+        self.unknown: dict[str, str] = {}
+        self.every_step: list[Invariant] = []
+        self._by_resource: dict[str, tuple[Invariant, ...]] = {}
+        self._broken: dict[str, int] = {}
+
+    def add(self, invariant: Invariant) -> None:
+        """Apply one more rule from now on."""
+        self.invariants.append(invariant)
+        self.judged.setdefault(invariant.name, 0)
+        self._by_resource.clear()
+        if not invariant.on and not invariant.at_end:
+            self.every_step.append(invariant)
+
+    def _watching(self, resource: str) -> tuple[Invariant, ...]:
+        found = self._by_resource.get(resource)
+        if found is None:
+            found = tuple(rule for rule in self.invariants if rule.on and resource.startswith(rule.on))
+            self._by_resource[resource] = found
+        return found
+
+    def after_step(
+        self, events: Sequence[Event], step: int, at_ms: int, phase_of: Callable[[str], str]
+    ) -> None:
+        """Judge what one step did."""
+        last = events[-1] if events else None
+        for rule in self.every_step:
+            self._apply(rule, (), last, step, at_ms, phase_of)
+        states: dict[str, tuple[Invariant, Event]] = {}
+        for event in events:
+            for rule in self._watching(event.resource):
+                if rule.takes_event:
+                    self._apply(rule, (event,), event, step, at_ms, phase_of)
+                else:
+                    states[rule.name] = (rule, event)
+        for rule, event in states.values():
+            self._apply(rule, (), event, step, at_ms, phase_of)
+
+    def at_end(self, history: Any, step: int, at_ms: int, phase_of: Callable[[str], str]) -> None:
+        """Let the checkers judge the whole history."""
+        for rule in self.invariants:
+            if rule.at_end:
+                arguments = (history,) if inspect.signature(rule.check).parameters else ()
+                self._apply(rule, arguments, None, step, at_ms, phase_of)
+
+    def _apply(
+        self,
+        rule: Invariant,
+        arguments: tuple[Any, ...],
+        event: Event | None,
+        step: int,
+        at_ms: int,
+        phase_of: Callable[[str], str],
+    ) -> None:
+        try:
+            judged = rule.check(*arguments)
+        except Broken as broken:
+            self.report(rule, broken, event, step, at_ms, phase_of)
+            judged = True
+        except AssertionError as failure:
+            message = str(failure) or f"{rule.name} does not hold"
+            self.report(rule, Broken(message), event, step, at_ms, phase_of)
+            judged = True
+        except Exception as error:
+            self.unknown[rule.name] = f"{type(error).__name__}: {error}"
+            judged = False
+        if judged is not NOTHING_TO_JUDGE:
+            self.judged[rule.name] += 1
+
+    def report(
+        self,
+        rule: Invariant,
+        broken: Broken,
+        event: Event | None,
+        step: int,
+        at_ms: int,
+        phase_of: Callable[[str], str],
+    ) -> None:
+        """Record a violation; the same rule on the same resource is told once, with its count."""
+        violation = Violation(
+            invariant=rule.name,
+            message=broken.message,
+            step=step if broken.step is None else broken.step,
+            at_ms=at_ms if broken.at_ms is None else broken.at_ms,
+            describe=rule.describe,
+            **broken.fields,
+        )
+        if event is not None:
+            site = f"{event.site} {event.site.function}" if event.site else ""
+            violation = replace(
+                violation,
+                lane=violation.lane or event.lane,
+                operation=violation.operation or event.operation,
+                site=violation.site or site,
+                resource=violation.resource or event.resource,
+            )
+        violation = replace(violation, phase=phase_of(violation.lane))
+        key = f"{rule.name} {violation.resource} {violation.accounts}"
+        self._broken[key] = self._broken.get(key, 0) + 1
+        if self._broken[key] == 1:
+            self.violations.append(violation)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The rules that judged something and were never broken."""
+        broken = {violation.invariant for violation in self.violations}
+        return tuple(
+            rule.name
+            for rule in self.invariants
+            if rule.name not in broken and rule.name not in self.unknown and self.judged[rule.name]
+        )

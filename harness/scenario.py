@@ -1,0 +1,172 @@
+"""Scenarios: async functions with a name, the faults that may strike, and the limits of a run.
+
+A scenario is declared by a decorator and found by its name. The registry is filled by importing
+the modules named in ``[tool.changeover]`` and the built-in ones; the harness itself imports none.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError, closest
+from harness.world.service import RESTART_KINDS
+
+if TYPE_CHECKING:
+    from harness.world.world import World
+
+Story = Callable[["World"], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartFault:
+    """The nemesis may restart ``service`` in any of ``kinds``; it is down for ``delay_s``."""
+
+    service: str
+    kinds: tuple[str, ...] = ("crash",)
+    delay_s: float = 0.1
+
+
+def restart(
+    service: str, *, kinds: Iterable[str] = ("crash",), delay_s: float = 0.1
+) -> RestartFault:
+    """A fault: restarts of one service, of the kinds crash, stop, rolling and failover."""
+    chosen = tuple(kinds)
+    for kind in chosen:
+        if kind not in RESTART_KINDS:
+            raise closest(kind, RESTART_KINDS, kind="kind of restart")
+    return RestartFault(service, chosen, delay_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One story and what may happen in it.
+
+    ``faults_max`` bounds how many faults strike in one run. ``guards`` are the protections that
+    can be switched on, ``guards_default`` those that are; ``bugs`` the defects that can be planted,
+    ``bug_default`` the one that is. ``restarts_itself`` says that the story restarts services
+    without the nemesis. A run ends at ``steps_max`` or ``time_max_s``.
+    """
+
+    name: str
+    story: Story
+    description: str = ""
+    faults: tuple[RestartFault, ...] = ()
+    faults_max: int = 1
+    guards: tuple[str, ...] = ()
+    guards_default: tuple[str, ...] = ()
+    bugs: Mapping[str, str] = field(default_factory=dict)
+    bug_default: str = ""
+    steps_max: int = 20_000
+    time_max_s: float = 86_400.0
+    stall_s: float = 60.0
+    step_wall_s: float = 10.0
+    epoch_s: float = 1_767_225_600.0
+    module: str = ""
+
+    def variant(self, *, guards: str | None = None, bug: str | None = None) -> dict[str, str]:
+        """What of guards and bug differs from the defaults, as a schedule's variant.
+
+        ``guards`` is ``all``, ``none`` or names joined by commas or dots; ``bug`` a name or
+        ``none``. Unknown names raise :class:`UsageError` with the closest known one.
+        """
+        chosen: dict[str, str] = {}
+        if guards is not None:
+            names = self.parse_guards(guards)
+            if names != frozenset(self.guards_default):
+                everything = names == frozenset(self.guards)
+                chosen["guards"] = (
+                    "all" if everything else ".".join(g for g in self.guards if g in names)
+                ) or "none"
+        if bug is not None:
+            if bug != "none" and bug not in self.bugs:
+                raise closest(bug, (*self.bugs, "none"), kind=f"bug of scenario {self.name}")
+            if bug != (self.bug_default or "none"):
+                chosen["bug"] = bug
+        return chosen
+
+    def parse_guards(self, guards: str) -> frozenset[str]:
+        """The guards that a text switches on."""
+        if guards == "all":
+            return frozenset(self.guards)
+        if guards in ("none", ""):
+            return frozenset()
+        names = [name.strip() for name in guards.replace(".", ",").split(",") if name.strip()]
+        for name in names:
+            if name not in self.guards:
+                raise closest(name, self.guards, kind=f"guard of scenario {self.name}")
+        return frozenset(names)
+
+    def settings_of(self, variant: Mapping[str, str]) -> tuple[frozenset[str], str]:
+        """The guards that are on and the bug that is planted in a variant."""
+        unknown = [key for key in variant if key not in ("guards", "bug")]
+        if unknown:
+            raise closest(unknown[0], ("guards", "bug"), kind="part of a schedule token")
+        guards = variant.get("guards")
+        bug = variant.get("bug", self.bug_default)
+        if bug not in ("", "none") and bug not in self.bugs:
+            raise closest(bug, (*self.bugs, "none"), kind=f"bug of scenario {self.name}")
+        names = frozenset(self.guards_default) if guards is None else self.parse_guards(guards)
+        return names, "" if bug == "none" else bug
+
+
+_registry: dict[str, Scenario] = {}
+
+
+def scenario(
+    story: Story | None = None,
+    /,
+    *,
+    name: str = "",
+    faults: Iterable[RestartFault] = (),
+    faults_max: int = 1,
+    guards: Iterable[str] = (),
+    guards_default: Iterable[str] = (),
+    bugs: Mapping[str, str] | None = None,
+    bug_default: str = "",
+    steps_max: int = 20_000,
+    time_max_s: float = 86_400.0,
+    stall_s: float = 60.0,
+    step_wall_s: float = 10.0,
+    epoch_s: float = 1_767_225_600.0,
+) -> Callable[[Story], Scenario] | Scenario:
+    """Declare an async function that takes a :class:`~harness.world.world.World` as a scenario."""
+
+    def declare(function: Story) -> Scenario:
+        if not inspect.iscoroutinefunction(function):
+            raise UsageError(f"a scenario is an async function; {function!r} is not")
+        declared = Scenario(
+            name=name or function.__name__,
+            story=function,
+            description=inspect.cleandoc(function.__doc__ or ""),
+            faults=tuple(faults),
+            faults_max=faults_max,
+            guards=tuple(guards),
+            guards_default=tuple(guards_default),
+            bugs=dict(bugs or {}),
+            bug_default=bug_default,
+            steps_max=steps_max,
+            time_max_s=time_max_s,
+            stall_s=stall_s,
+            step_wall_s=step_wall_s,
+            epoch_s=epoch_s,
+            module=function.__module__,
+        )
+        _registry[declared.name] = declared
+        return declared
+
+    return declare(story) if story is not None else declare
+
+
+def registered() -> Mapping[str, Scenario]:
+    """All scenarios that were declared so far, by name."""
+    return dict(sorted(_registry.items()))
+
+
+def find(name: str) -> Scenario:
+    """The scenario of that name; :class:`UsageError` names the closest one."""
+    if name not in _registry:
+        raise closest(name, _registry, kind="scenario")
+    return _registry[name]

@@ -1,0 +1,231 @@
+"""What the doors say about a result: reports of every outcome, statistics, and data for machines.
+
+'Nothing found' is only worth something with what was tried, so the statistics are always told.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from harness.campaign import versions
+from harness.engine import Difference
+from harness.findings import outcomes
+from harness.findings.finding import Finding, Violation
+from harness.findings.report import render_text
+from harness.findings.serial import encode
+from harness.findings.wording import counted, only_ascii, wrapped
+from harness.gate import NOT_JUDGED, NOTHING_RAN, Result
+from harness.replay import Replayed
+
+_WAITING = re.compile(
+    r"(?P<lane>\S+)\s+(?:waits for\s+(?P<reason>.*?)\s+since step (?P<since>\d+)"
+    r"|is down\s+\((?P<down>.*)\))"
+)
+_LAST_STEPS = re.compile(
+    r"(?P<limit>[\d,]+) steps .*; the last \d+ steps: (?P<steps>.*)", re.DOTALL
+)
+_INDENT = "    "
+
+
+def report(result: Result, *, ascii: bool = False, test_id: str | None = None) -> str:
+    """Everything that is to be said about a result that is not simply green."""
+    blocks = [finding_report(each, ascii=ascii, test_id=test_id) for each in result.findings]
+    if result.difference is not None:
+        blocks.append(not_deterministic(result.difference, result.difference_token, ascii=ascii))
+    if result.error:
+        blocks.append(not_judged(result.error))
+    if result.statistics.schedules and not result.statistics.overlapped_runs and not blocks:
+        vacuous = outcomes.Vacuous(result.scenario, result.statistics.schedules, result.plan.seed)
+        blocks.append(outcomes.render_vacuous(vacuous, ascii=ascii))
+    blocks += [f"WARNING  {warning}\n" for warning in result.warnings]
+    blocks += [f"note: {remark}\n" for remark in result.remarks]
+    return "\n".join(blocks)
+
+
+def finding_report(finding: Finding, *, ascii: bool = False, test_id: str | None = None) -> str:
+    """The report of a finding; a run that got stuck or did not end says that first."""
+    return special_heading(finding, ascii=ascii) + render_text(
+        finding, ascii=ascii, test_id=test_id
+    )
+
+
+def special_heading(finding: Finding, *, ascii: bool = False) -> str:
+    """Who waits for whom in a stuck run, or what a run without end repeats; empty for others."""
+    violation = finding.violation
+    if violation.invariant == "never_stuck":
+        stuck = outcomes.Stuck(finding.token, violation.step, _waiting(violation))
+        return outcomes.render_stuck(stuck, ascii=ascii) + "\n"
+    limit = _LAST_STEPS.match(violation.message)
+    if violation.invariant == "finishes_within_limits" and limit is not None:
+        steps = tuple(limit["steps"].split("; "))
+        endless = outcomes.StepLimit(finding.token, int(limit["limit"].replace(",", "")), steps)
+        return outcomes.render_step_limit(endless, ascii=ascii) + "\n"
+    return ""
+
+
+def _waiting(violation: Violation) -> tuple[outcomes.Waiting, ...]:
+    found = (_WAITING.match(line) for line in violation.message.splitlines())
+    return tuple(
+        outcomes.Waiting(
+            match["lane"],
+            match["reason"] or match["down"],
+            int(match["since"] or violation.step),
+            down=match["reason"] is None,
+        )
+        for match in found
+        if match is not None
+    )
+
+
+def not_deterministic(difference: Difference, token: str, *, ascii: bool = False) -> str:
+    """Where two runs of one schedule went apart."""
+
+    def side(ran: str, options: Sequence[str]) -> outcomes.Side:
+        others = [option for option in options if not ran.startswith(option)]
+        return outcomes.Side(ran, tuple(others))
+
+    return outcomes.render_not_deterministic(
+        outcomes.NotDeterministic(
+            token,
+            difference.step - 1,
+            side(difference.first, difference.first_options),
+            side(difference.second, difference.second_options),
+        ),
+        ascii=ascii,
+    )
+
+
+def not_judged(message: str) -> str:
+    """That a run left what can be simulated, and the remedy."""
+    first, *commands = message.split("\n")
+    lines = ["CANNOT BE JUDGED    the run left what can be simulated (exit 3)"]
+    lines += wrapped(first, 80, indent=_INDENT)
+    return "\n".join([*lines, *(_INDENT + command for command in commands)]) + "\n"
+
+
+def diverged(replayed: Replayed, finding: Finding | None, *, ascii: bool = False) -> str:
+    """Which choice no longer fits, and what changed since it was recorded."""
+    misfit = replayed.misfit
+    assert misfit is not None
+    recorded = finding.versions.get("git", "") if finding else ""
+    return outcomes.render_diverged(
+        outcomes.Diverged(
+            token=replayed.schedule.token,
+            step=misfit.step,
+            wanted=misfit.expected,
+            able=misfit.offered,
+            recorded_with=f"git {recorded}" if recorded else "",
+            now=versions().get("git", ""),
+            changed=_changed_since(recorded.partition("+")[0]),
+        ),
+        ascii=ascii,
+    )
+
+
+def _changed_since(commit: str) -> tuple[str, ...]:
+    if not commit:
+        return ()
+    command = ["git", "diff", "--name-only", commit, "--"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(done.stdout.split()) if done.returncode == 0 else ()
+
+
+def summary(result: Result) -> str:
+    """A result in one line: how it came out, how much was tried, and the seed."""
+    statistics = result.statistics
+    tried = f"{counted(statistics.schedules, 'schedule')}, {len(statistics.distinct):,} distinct"
+    if result.outcome in (NOTHING_RAN, NOT_JUDGED) and not statistics.schedules:
+        tried = "no schedule was completed"
+    part, parts = result.plan.share
+    name = f"{result.scenario} (part {part} of {parts})" if parts > 1 else result.scenario
+    return (
+        f"{name}: {result.outcome}; {tried} in {statistics.seconds:.1f} s; "
+        f"seed {result.plan.seed} (profile {result.plan.profile})"
+    )
+
+
+def statistics_text(result: Result, *, ascii: bool = False) -> str:
+    """What was tried, reached and judged, and what never was."""
+    statistics = result.statistics
+    lines = [summary(result)]
+    for heading, text in _facts(result) if statistics.schedules else ():
+        first = f"  {heading:<12}"
+        lines += wrapped(text, 80, indent=first, hanging=" " * len(first))
+    if result.ended_by:
+        lines.append(f"  {'ended by':<12}{result.ended_by}")
+    return "\n".join(only_ascii(line) if ascii else line for line in lines) + "\n"
+
+
+def _facts(result: Result) -> list[tuple[str, str]]:
+    statistics = result.statistics
+    steps, runs = statistics.steps, statistics.schedules
+    facts = [
+        ("steps", f"min {min(steps):,}, mean {sum(steps) / runs:,.0f}, max {max(steps):,}"),
+        (
+            "restarts",
+            f"{statistics.restarts:,} by {counted(statistics.faults, 'fault')}; in "
+            f"{statistics.overlapped_runs:,} of {counted(runs, 'run')} one overlapped a write",
+        ),
+        ("orders", f"{statistics.batch_legal:,} batch-legal, the others any order"),
+        ("checked", f"{counted(statistics.checked_twice, 'run')} executed twice, equal"),
+        ("strategies", _counts(statistics.by_strategy)),
+        ("judged", _counts(statistics.judged, unit=" times")),
+    ]
+    never = ", ".join(statistics.never_judged)
+    facts += [("never judged", never)] if never else []
+    facts += [("unknown", f"{name}: {reason}") for name, reason in statistics.unknown.items()]
+    facts.append(("reached", _counts(statistics.reached)))
+    return [(heading, text) for heading, text in facts if text]
+
+
+def _counts(counts: Mapping[str, int], unit: str = "") -> str:
+    return ", ".join(f"{name} {count:,}{unit}" for name, count in counts.items() if count)
+
+
+def as_data(result: Result) -> dict[str, object]:
+    """A result as JSON values; findings as in their files."""
+    statistics = result.statistics
+    return {
+        "scenario": result.scenario,
+        "outcome": result.outcome,
+        "seed": result.plan.seed,
+        "profile": result.plan.profile,
+        "ended_by": result.ended_by,
+        "error": result.error,
+        "warnings": [*result.warnings],
+        "findings": [encode(finding) for finding in result.findings],
+        "unknown": result.unknown,
+        "statistics": {
+            "schedules": statistics.schedules,
+            "distinct": len(statistics.distinct),
+            "steps": {
+                "min": min(statistics.steps, default=0),
+                "max": max(statistics.steps, default=0),
+                "sum": sum(statistics.steps),
+            },
+            "restarts": statistics.restarts,
+            "faults": statistics.faults,
+            "overlapped_runs": statistics.overlapped_runs,
+            "batch_legal": statistics.batch_legal,
+            "checked_twice": statistics.checked_twice,
+            "by_strategy": statistics.by_strategy,
+            "judged": statistics.judged,
+            "never_judged": list(statistics.never_judged),
+            "reached": statistics.reached,
+            "seconds": round(statistics.seconds, 3),
+        },
+    }
+
+
+def brief(result: Result) -> dict[str, object]:
+    """What the summary of a run keeps of a result: findings by their token only."""
+    found = [
+        {"token": each.token, "digest": each.digest, "saved": each.saved}
+        for each in result.findings
+    ]
+    return {**as_data(result), "findings": found}

@@ -1,0 +1,175 @@
+"""The life of a service: boot, hydrate, ready, drain, stop, crash, and the next incarnation.
+
+A service is a plain async function that is handed its life. Restarts are steps of a nemesis or an
+operator, and two incarnations may be alive at once. A crash is a power cut: nothing of the dead
+incarnation runs again, not even its ``finally``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from harness.errors import UsageError, closest
+from harness.schedule.choices import writes
+
+if TYPE_CHECKING:
+    from harness.schedule.lanes import Lane
+    from harness.schedule.simulation import Simulation
+
+#: How a service can be restarted: power cut and start; drain, stop and start; start the next
+#: incarnation, wait until it is ready, then drain and stop the old one; or fail over: power cut
+#: while the next incarnation already boots.
+RESTART_KINDS = ("crash", "stop", "rolling", "failover")
+
+
+class Life:
+    """What one incarnation knows of itself; handed to the service's function."""
+
+    def __init__(self, service: Service, incarnation: int) -> None:
+        self.service = service
+        self.incarnation = incarnation
+        self.name = f"{service.name}#{incarnation}"
+        self.phase = "boot"
+        self._stop = trio.Event()
+        self._ready = trio.Event()
+        self.lane: Lane | None = None
+
+    def enter(self, phase: str) -> None:
+        """Say which phase begins: ``hydrate``, ``ready``, ``drain``, or a name of your own."""
+        before, self.phase = self.phase, phase
+        self.service.simulation.emit(
+            "phase", phase, lane=self.name, resource=self.name, before=before, after=phase
+        )
+        if phase == "ready":
+            self._ready.set()
+        self.service.changed()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked this incarnation to stop."""
+        return self._stop.is_set()
+
+    async def stop_requested(self) -> None:
+        """Return when somebody asks this incarnation to drain and stop."""
+        await self._stop.wait()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return (
+            self.lane is not None
+            and self.lane.alive
+            and not self.lane.finished
+            and self.phase != "stopped"
+        )
+
+
+class Service:
+    """A restartable service of the world and its incarnations."""
+
+    def __init__(
+        self, simulation: Simulation, name: str, run: Callable[[Life], Awaitable[object]]
+    ) -> None:
+        self.simulation = simulation
+        self.name = name
+        self.run = run
+        self.lives: list[Life] = []
+        self.restarts = 0
+        self.restarting = False
+
+    def start(self) -> Life:
+        """Start the next incarnation, beside one that is still alive if there is one."""
+        life = Life(self, len(self.lives) + 1)
+        self.lives.append(life)
+        self.simulation.emit("phase", "boot", lane=life.name, resource=life.name, after="boot")
+        if life.incarnation > 1:
+            self.restarts += 1
+        self.changed()
+
+        async def live() -> None:
+            try:
+                await self.run(life)
+            finally:
+                if life.alive:
+                    life.phase = "stopped"
+                    self.simulation.emit(
+                        "phase", "stopped", lane=life.name, resource=life.name, after="stopped"
+                    )
+                    self.changed()
+
+        live.__name__ = getattr(self.run, "__name__", "run")
+        life.lane = self.simulation.spawn(self.name, live, incarnation=life.incarnation)
+        return life
+
+    @property
+    def alive(self) -> list[Life]:
+        """The incarnations that run now, oldest first."""
+        return [life for life in self.lives if life.alive]
+
+    def changed(self) -> None:
+        """Whether a restart is going on: nobody is ready, or somebody is not."""
+        living = self.alive
+        self.restarting = len(self.lives) > 1 and (len(living) != 1 or living[0].phase != "ready")
+
+    def crash(self, life: Life | None = None) -> None:
+        """Cut the power of an incarnation, by default of the oldest that is alive."""
+        life = life or next(iter(self.alive), None)
+        if life is None or life.lane is None:
+            raise UsageError(f"service {self.name!r} is not running, it cannot crash")
+        self.simulation.emit(
+            "fault", "crash", resource=life.name, before=life.phase, after="down", peer=life.name
+        )
+        life.phase = "down"
+        self.simulation.crash(life.lane)
+        self.changed()
+
+    async def stop(self, life: Life | None = None) -> None:
+        """Ask an incarnation to drain and stop, and wait until it is gone."""
+        life = life or next(iter(self.alive), None)
+        if life is None:
+            return
+        await self.simulation.operate(
+            f"stop {life.name}", life._stop.set, footprint=writes(f"lifecycle/{self.name}")
+        )
+        await self.gone(life)
+
+    async def gone(self, life: Life) -> None:
+        """Return when an incarnation has ended, by whatever cause."""
+        await self.simulation.operate(
+            f"wait for the end of {life.name}",
+            lambda: None,
+            enabled=lambda: not life.alive,
+            describe_wait=lambda: f"{life.name} is in phase {life.phase}",
+        )
+
+    async def ready(self, life: Life | None = None) -> None:
+        """Return when an incarnation (by default the newest) is ready, or dead."""
+        life = life or self.lives[-1]
+        await self.simulation.operate(
+            f"wait until {life.name} is ready",
+            lambda: None,
+            enabled=lambda: life._ready.is_set() or not life.alive,
+            describe_wait=lambda: f"{life.name} is in phase {life.phase}",
+        )
+
+    async def restart(self, kind: str, *, delay_s: float = 0.0) -> None:
+        """Restart in one of the :data:`RESTART_KINDS`; ``delay_s`` is the time it is down."""
+        if kind not in RESTART_KINDS:
+            raise closest(kind, RESTART_KINDS, kind="kind of restart")
+        old = next(iter(self.alive), None)
+        if kind in ("crash", "failover") and old is not None:
+            if kind == "failover":
+                self.start()
+            self.crash(old)
+        if kind == "stop" and old is not None:
+            await self.stop(old)
+        if delay_s:
+            await trio.sleep(delay_s)
+        if kind != "failover":
+            new = self.start()
+            await self.ready(new)
+        if kind == "rolling" and old is not None:
+            await self.stop(old)

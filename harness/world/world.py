@@ -1,0 +1,232 @@
+"""The world of one run: everything a scenario builds its target from.
+
+A scenario gets one and makes stores, networks, services and clients in it. It keeps the books that
+every verdict needs: which restart was going on while which write happened.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+import trio
+from faker import Faker
+
+from harness.errors import UsageError, closest
+from harness.history import Event, derive_seed
+from harness.invariants import Invariant, Judge, invariant_of
+from harness.schedule.simulation import Simulation
+from harness.world.database import Database
+from harness.world.disk import Disk
+from harness.world.network import Network
+from harness.world.objectstore import ObjectStore
+from harness.world.service import RESTART_KINDS, Life, Service
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class World:
+    """What a scenario is handed: ``guards`` and ``bug`` say which variant of the target to build."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        *,
+        seed: int = 0,
+        guards: frozenset[str] = frozenset(),
+        bug: str = "",
+    ) -> None:
+        self.simulation = simulation
+        self.seed = seed
+        self.guards = guards
+        self.bug = bug
+        self.judge = Judge()
+        self.services: dict[str, Service] = {}
+        self.notes: dict[str, Callable[[], str]] = {}
+        self.reached: dict[str, int] = {}
+        self.writes = 0
+        self.overlapped = 0
+        self._nemeses = 0
+        self._watchers: list[tuple[str, Callable[[Event], None]]] = []
+
+    # --- stores and networks ----------------------------------------------------------------
+
+    def database(self, name: str = "database", *, isolation: str = "read committed") -> Database:
+        """A transactional database with PostgreSQL's isolation levels."""
+        return Database(self.simulation, name, isolation=isolation)
+
+    def object_store(self, name: str = "objects") -> ObjectStore:
+        """A cloud object store: one object is atomic, two objects are not."""
+        return ObjectStore(self.simulation, name)
+
+    def network(self, name: str = "network") -> Network:
+        """A network between the lanes."""
+        return Network(self.simulation, name)
+
+    def disk(self, name: str = "disk") -> Disk:
+        """A disk whose unsynced writes can be lost."""
+        return Disk(self.simulation, name)
+
+    # --- lanes ------------------------------------------------------------------------------
+
+    def service(
+        self, name: str, run: Callable[[Life], Awaitable[object]], *, start: bool = True
+    ) -> Service:
+        """A restartable service; ``run(life)`` is one incarnation of it."""
+        if name in self.services:
+            raise UsageError(f"service {name!r} exists already; names are unique in a run")
+        service = self.services[name] = Service(self.simulation, name, run)
+        if start:
+            service.start()
+        return service
+
+    def start_client(self, name: str, run: Callable[..., Awaitable[T]], *arguments: object) -> Any:
+        """A client that never restarts; returns its lane, await :meth:`finished` for the result."""
+        return self.simulation.spawn(name, run, *arguments)
+
+    async def finished(self, lane: Any) -> Any:
+        """The result of a client, when it is done; its error is raised here."""
+        await self.simulation.operate(
+            f"wait for {lane.name}",
+            lambda: None,
+            enabled=lambda: lane.finished,
+            describe_wait=lambda: f"{lane.name} is not done",
+        )
+        if lane.error is not None:
+            raise lane.error
+        return lane.result
+
+    async def client(self, name: str, run: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Run a client lane and return its result."""
+        result: T = await self.finished(self.start_client(name, run, *arguments))
+        return result
+
+    # --- data -------------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        """Virtual milliseconds since the run began."""
+        return self.simulation.now_ms
+
+    def random(self, purpose: str) -> random.Random:
+        """A generator of its own for each purpose, decided by the seed of the run."""
+        return self.simulation.random(purpose)
+
+    def faker(self, purpose: str) -> Faker:
+        """A Faker of its own for each purpose, decided by the seed of the run."""
+        faker = Faker()
+        faker.seed_instance(derive_seed(self.seed, "faker", purpose))
+        return faker
+
+    # --- rules ------------------------------------------------------------------------------
+
+    @overload
+    def invariant(self, check: F, /) -> F: ...
+
+    @overload
+    def invariant(
+        self, *, name: str = "", describe: str = "", on: tuple[str, ...] = (), at_end: bool = False
+    ) -> Callable[[F], F]: ...
+
+    def invariant(
+        self,
+        check: Any = None,
+        /,
+        *,
+        name: str = "",
+        describe: str = "",
+        on: tuple[str, ...] = (),
+        at_end: bool = False,
+    ) -> Any:
+        """Judge every step (or the events ``on`` some resources, or the end) by this function."""
+
+        def add(function: F) -> F:
+            self.judge.add(
+                invariant_of(function, name=name, describe=describe, on=on, at_end=at_end)
+            )
+            return function
+
+        return add(check) if check is not None else add
+
+    def add_invariants(self, *invariants: Invariant) -> None:
+        """Judge by invariants of a library."""
+        for invariant in invariants:
+            self.judge.add(invariant)
+
+    def watch(self, prefix: str, function: Callable[[Event], None]) -> None:
+        """Tell a function of every event on resources with this prefix, before the rules judge."""
+        self._watchers.append((prefix, function))
+
+    def note(self, key: str, text: Callable[[], str]) -> None:
+        """Something worth saying in a report, asked for when the run is over; empty is unsaid."""
+        self.notes[key] = text
+
+    def reach(self, mark: str) -> None:
+        """Count that a run came to an interesting place."""
+        self.reached[mark] = self.reached.get(mark, 0) + 1
+
+    # --- restarts ---------------------------------------------------------------------------
+
+    def allow_restart(self, name: str, kinds: tuple[str, ...], *, delay_s: float) -> None:
+        """Let the nemesis restart a service at any moment at which it is not restarting already."""
+        for kind in kinds:
+            if kind not in RESTART_KINDS:
+                raise closest(kind, RESTART_KINDS, kind="kind of restart")
+            self.simulation.offer_fault(
+                f"{kind} restart of {name}",
+                lambda kind=kind: self._strike(name, kind, delay_s),  # type: ignore[misc]
+                available=lambda: self._can_restart(name),
+            )
+
+    def _can_restart(self, name: str) -> bool:
+        service = self.services.get(name)
+        return service is not None and not service.restarting and len(service.alive) == 1
+
+    def _strike(self, name: str, kind: str, delay_s: float) -> None:
+        self._nemeses += 1
+        service = self.services[name]
+        old = service.alive[0]
+        if kind in ("crash", "failover"):
+            if kind == "failover":
+                service.start()
+            service.crash(old)
+
+        async def nemesis() -> None:
+            if kind == "stop":
+                await service.stop(old)
+            if delay_s and kind != "rolling":
+                await trio.sleep(delay_s)
+            if kind != "failover":
+                await service.ready(service.start())
+            if kind == "rolling":
+                await service.stop(old)
+
+        lane = "nemesis" if self._nemeses == 1 else f"nemesis.{self._nemeses}"
+        nemesis.__name__ = f"{kind} restart of {name}"
+        self.simulation.spawn(lane, nemesis)
+
+    def observe(self, events: tuple[Event, ...]) -> None:
+        """Keep the books: was a restart going on while somebody wrote?"""
+        for event in events:
+            for prefix, function in self._watchers:
+                if event.resource.startswith(prefix):
+                    function(event)
+            if event.kind == "write":
+                self.writes += 1
+                if any(service.restarting for service in self.services.values()):
+                    self.overlapped += 1
+
+    @property
+    def restarts(self) -> int:
+        """How many incarnations followed another one."""
+        return sum(service.restarts for service in self.services.values())
+
+    def phase_of(self, lane: str) -> str:
+        """The phase in which a lane's incarnation is; empty for what is no service."""
+        for service in self.services.values():
+            for life in service.lives:
+                if life.name == lane:
+                    return life.phase
+        return ""

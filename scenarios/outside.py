@@ -1,0 +1,63 @@
+"""The outside world's prices: what the oracle feed and every judge may rely on.
+
+A quiet market with one fall early on, so that exactly one account is liquidated rightly; the path
+is a pure function of the data seed and the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+
+from harness.history import derive_seed
+from target_stub.cloud.oracle_feed import Prices, Quote
+
+#: USD per USDC on a calm day.
+USDC_PRICE = Decimal("0.9998")
+#: How far the perpetual trades above spot on the other venues.
+EXTERNAL_RATES = (Decimal("0.0007"), Decimal("0.0008"), Decimal("0.0009"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """One market's price: where it starts, its tick, and how far it falls at ``falls_at_ms``."""
+
+    market: str
+    start_usd: Decimal
+    tick_usd: Decimal
+    fall: Decimal = Decimal(0)
+    falls_at_ms: int = 4_000
+
+
+def prices(seed: int, paths: tuple[Path, ...]) -> Prices:
+    """The quotes of all markets at a time, for the oracle feed."""
+
+    def at(now_ms: int) -> tuple[Quote, ...]:
+        return _quotes(seed, paths, now_ms)
+
+    return at
+
+
+@lru_cache(maxsize=4096)
+def _quotes(seed: int, paths: tuple[Path, ...], now_ms: int) -> tuple[Quote, ...]:
+    return tuple(
+        Quote(
+            market=path.market,
+            at_ms=now_ms,
+            spot_usd=spot(seed, path, now_ms),
+            usdc_price=USDC_PRICE,
+            external_rates=EXTERNAL_RATES,
+        )
+        for path in paths
+    )
+
+
+def spot(seed: int, path: Path, now_ms: int) -> Decimal:
+    """The spot price: the start, less the fall once it happened, with a noise of a few ticks."""
+    level = path.start_usd * (1 - path.fall) if now_ms >= path.falls_at_ms else path.start_usd
+    noise = derive_seed(seed, path.market, now_ms) % 7 - 3
+    return level.quantize(path.tick_usd, rounding=ROUND_HALF_EVEN) + noise * path.tick_usd
+
+

@@ -1,0 +1,187 @@
+"""Paradex, 19 January 2026: the restart that zeroed funding indices.
+
+What happened: services were restarted during a database upgrade; a race saved default values to
+cloud storage and published them, funding indices of some markets became 0, accounts were
+liquidated that should not have been, the chain was rolled back and 650,000 USDC were refunded to
+200 accounts. What is modelled: the exchange of that day with its published market parameters, the
+upgrade, the overlapping restart, and everything that followed from one wrong tick. What is not:
+the rollback itself, the second wave in post-only mode, and the other 447 markets.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from random import Random
+
+import trio
+
+from harness.history import derive_seed
+from harness.scenario import restart, scenario
+from harness.world.world import World
+from scenarios.exchange import Exchange
+from scenarios.money_rules import rules_in_force
+from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
+from scenarios.people import Listing, population
+from target_stub.bugs import BUGS
+from target_stub.cloud.operator import upgrade_database
+from target_stub.cloud.trader import Instrument, Trader
+from target_stub.core import BTC_USD_PERP, ETH_USD_PERP, JANUARY_2026, PAXG_USD_PERP, MarketSpec
+from target_stub.core.funding import funding_rate, premium
+from target_stub.core.mark import Averages, fair_basis, mark_price
+from target_stub.guards import GUARDS
+from target_stub.ports import Row
+
+PEOPLE = 240
+TRADERS = 4
+#: The upgrade begins, in seconds of virtual time; the real one was planned for half an hour.
+UPGRADE_AT_S, DOWN_S, STAGE_S = 8.0, 2.6, 1.0
+#: Trading goes on until here, and the exchange runs on through another tick and health check.
+TRADING_UNTIL_S, ENDS_AT_S = 19.0, 23.2
+#: Price in USD, funding index and how the population holds it. The BTC index is the example of
+#: the public API, the other two have the same proportion to their price.
+MARKETS: tuple[tuple[MarketSpec, Path, Listing], ...] = (
+    (
+        BTC_USD_PERP,
+        Path(
+            market="BTC-USD-PERP",
+            start_usd=Decimal(93000),
+            tick_usd=Decimal("0.1"),
+            fall=Decimal("0.012"),
+        ),
+        Listing(
+            market="BTC-USD-PERP",
+            entry_price_usdc=Decimal(93040),
+            funding_index=Decimal("-2819.53434361"),
+            size_step=Decimal("0.001"),
+            notional_usdc=40_000,
+        ),
+    ),
+    (
+        ETH_USD_PERP,
+        Path(market="ETH-USD-PERP", start_usd=Decimal(3210), tick_usd=Decimal("0.01")),
+        Listing(
+            market="ETH-USD-PERP",
+            entry_price_usdc=Decimal(3211),
+            funding_index=Decimal("-97.31851203"),
+            size_step=Decimal("0.01"),
+            notional_usdc=20_000,
+        ),
+    ),
+    (
+        PAXG_USD_PERP,
+        Path(market="PAXG-USD-PERP", start_usd=Decimal(4670), tick_usd=Decimal("0.01")),
+        Listing(
+            market="PAXG-USD-PERP",
+            entry_price_usdc=Decimal(4672),
+            funding_index=Decimal("-141.60277719"),
+            size_step=Decimal("0.001"),
+            notional_usdc=15_000,
+        ),
+    ),
+)
+
+
+def opening_row(market: MarketSpec, path: Path, listing: Listing) -> Row:
+    """The row of a market as the last tick before the story left it."""
+    averages = Averages()
+    basis = fair_basis(averages, EXTERNAL_RATES, market.symbol)
+    rate = funding_rate(basis, market, JANUARY_2026.funding_profile)
+    return {
+        "spot_usd": path.start_usd,
+        "usdc_price": USDC_PRICE,
+        "mark_usd": mark_price(path.start_usd, basis),
+        "funding_index": listing.funding_index,
+        "premium_usdc": premium(rate, path.start_usd, USDC_PRICE),
+        "rate": rate,
+        "averages": averages,
+        "funding_at_ms": 0,
+        "written_by": "market_data#0",
+    }
+
+
+def open_exchange(world: World) -> Exchange:
+    """The exchange of that day, with its people, ready to be started."""
+    listings = tuple(listing for _, _, listing in MARKETS)
+    paths = tuple(path for _, path, _ in MARKETS)
+    return Exchange(
+        world,
+        spec=JANUARY_2026,
+        markets=tuple(market for market, _, _ in MARKETS),
+        rows={market.symbol: opening_row(market, path, held) for market, path, held in MARKETS},
+        people=population(world.seed, PEOPLE, listings),
+        prices=prices(world.seed, paths),
+    )
+
+
+def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str, ...]) -> Trader:
+    """One trader with two accounts of its own."""
+    instruments = tuple(
+        Instrument(
+            market=market.symbol,
+            price_usd=(path.start_usd * (1 - path.fall)).quantize(path.tick_usd),
+            tick_usd=path.tick_usd * 100,
+            size=listing.size_step * 20,
+        )
+        for market, path, listing in MARKETS
+    )
+    return Trader(
+        f"trader{number}",
+        network=exchange.network,
+        accounts=names,
+        instruments=instruments,
+        random=Random(derive_seed(world.seed, "trader", number)),
+        every_s=1.2,
+        until_s=TRADING_UNTIL_S,
+    )
+
+
+@scenario(
+    name="paradex-2026-01-19",
+    faults=[restart("market_data", kinds=["crash", "rolling"])],
+    guards=tuple(GUARDS),
+    guards_default=(),
+    bugs=BUGS,
+    bug_default="index_zero",
+    time_max_s=600.0,
+    epoch_s=1_768_796_874.0,
+)
+async def paradex(world: World) -> None:
+    """Services restart during a database upgrade; one may write before it knows what is true."""
+    exchange = open_exchange(world)
+    world.add_invariants(*rules_in_force(exchange))
+    world.note("conservation", lambda: conservation_note(world, exchange))
+    exchange.start()
+    accounts = population(world.seed, PEOPLE, tuple(held for _, _, held in MARKETS)).traders
+    traders = [
+        make_trader(world, exchange, number, accounts[2 * number : 2 * number + 2])
+        for number in range(TRADERS)
+    ]
+    lanes = [world.start_client(trader.name, trader.run) for trader in traders]
+
+    async def operate() -> None:
+        await trio.sleep_until(UPGRADE_AT_S)
+        await upgrade_database(
+            database=exchange.database,
+            network=exchange.network,
+            services=(world.services["market_data"], world.services["publisher"]),
+            down_s=DOWN_S,
+            stage_s=STAGE_S,
+        )
+
+    lanes.append(world.start_client("operator", operate))
+    for lane in lanes:
+        await world.finished(lane)
+    await trio.sleep_until(ENDS_AT_S)
+
+
+def conservation_note(world: World, exchange: Exchange) -> str:
+    """What the usual audit says of a run in which an index was wrong."""
+    broken = {violation.invariant for violation in world.judge.violations}
+    if "funding_index_step_is_bounded" not in broken and "liquidations_are_justified" not in broken:
+        return ""
+    if broken & {"positions_sum_to_zero", "cash_is_conserved"}:
+        return ""
+    return (
+        f"Conservation held: positions sum to 0 and cash adds up to the last digit in all "
+        f"{exchange.chain.height} blocks. Balance checks cannot see this bug."
+    )

@@ -1,0 +1,208 @@
+"""Market data: the funding index, its averages and the mark price of every market.
+
+On every funding tick it advances all markets, commits their rows in one transaction and only then
+tells the publisher and everybody else. It must never act before it has hydrated: a market whose
+row it has not read is a market that it knows nothing about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import trio
+
+from target_stub.cloud.oracle_feed import TOPIC as ORACLE
+from target_stub.cloud.oracle_feed import sleep_until_multiple
+from target_stub.cloud.retry import retrying
+from target_stub.core import FundingTick, Market, MarketSpec, State, apply, genesis
+from target_stub.core.commands import OracleUpdate
+from target_stub.core.funding import step_bound
+from target_stub.core.mark import Averages
+from target_stub.core.parameters import ExchangeSpec
+from target_stub.guards import EPOCH_FENCE, WRITE_BOUND
+from target_stub.ports import Database, Life, Network, Row, Transaction
+
+TOPIC = "markets"
+TABLE = "markets"
+EPOCHS = "epochs"
+_KEPT = ("spot_usd", "usdc_price", "mark_usd", "funding_index", "premium_usdc", "rate")
+
+
+class StaleEpoch(Exception):
+    """Another incarnation has taken over the right to write, or this one never took it."""
+
+
+class Implausible(Exception):
+    """A value that no funding rate and no price band can explain."""
+
+
+class MarketData:
+    """One incarnation of the service; its ``state`` is the core with markets and nobody in it."""
+
+    def __init__(
+        self,
+        life: Life,
+        *,
+        database: Database,
+        network: Network,
+        exchange: ExchangeSpec,
+        markets: Iterable[MarketSpec],
+        guards: frozenset[str] = frozenset(),
+    ) -> None:
+        self.life = life
+        self.database = database
+        self.network = network
+        self.guards = guards
+        self.state: State = genesis(exchange, markets)
+        self.refused = 0
+        self._quoted = trio.Event()
+        self._writing = trio.Lock()
+        self._ticks = 0
+
+    async def run(self) -> None:
+        """Boot, hydrate, tick until asked to stop, finish the tick that is going on."""
+        quotes = self.network.subscribe(ORACLE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.follow_oracle, quotes)
+            await self.begin(nursery)
+            await self.life.stop_requested()
+            self.life.enter("drain")
+            async with self._writing:
+                nursery.cancel_scope.cancel()
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Hydrate first; only then be ready and tick."""
+        await self.hydrate()
+        self.life.enter("ready")
+        nursery.start_soon(self.tick_for_ever)
+
+    async def hydrate(self) -> None:
+        """Read every market's row; with the fence, take the epoch in the same transaction."""
+        self.life.enter("hydrate")
+        async for attempt in retrying():
+            with attempt:
+                async with self.database.transaction() as transaction:
+                    if EPOCH_FENCE in self.guards:
+                        await transaction.get_for_update(EPOCHS, TABLE)
+                        epoch = {"incarnation": self.life.incarnation}
+                        await transaction.put(EPOCHS, TABLE, epoch)
+                    rows = await transaction.scan(TABLE)
+                self.take_over(rows)
+
+    def take_over(self, rows: Mapping[str, Row]) -> None:
+        """Make the rows that were read the state; KeyError when a listed market has none."""
+        markets = {
+            symbol: market_of_row(market, rows[symbol])
+            for symbol, market in self.state.markets.items()
+        }
+        self.state = replace(self.state, markets=markets)
+
+    async def follow_oracle(self, quotes: Any) -> None:
+        """Take over every quote."""
+        async for batch in quotes:
+            for quote in batch:
+                self.state, _ = apply(
+                    self.state,
+                    OracleUpdate(
+                        id=f"{self.life.name}-quote-{quote.market}-{quote.at_ms}",
+                        at_ms=quote.at_ms,
+                        market=quote.market,
+                        spot_usd=quote.spot_usd,
+                        usdc_price=quote.usdc_price,
+                        external_rates=quote.external_rates,
+                    ),
+                )
+            self._quoted.set()
+
+    async def tick_for_ever(self) -> None:
+        """Advance, commit and announce all markets at every multiple of the funding tick."""
+        while True:
+            await sleep_until_multiple(self.state.spec.funding_tick_ms)
+            await self.may_tick()
+            async with self._writing:
+                await self.tick()
+
+    async def may_tick(self) -> None:
+        """Wait for what a tick needs: at least one quote."""
+        await self._quoted.wait()
+
+    async def tick(self) -> None:
+        """One funding tick: nothing is announced that was not committed."""
+        self.advance(round(trio.current_time() * 1000))
+        rows = {symbol: self.row_of(market) for symbol, market in self.state.markets.items()}
+        try:
+            async for attempt in retrying():
+                with attempt:
+                    async with self.database.transaction() as transaction:
+                        await self.persist(transaction, rows)
+        except (StaleEpoch, Implausible):
+            self.refused += 1
+            return
+        await self.network.publish(TOPIC, rows)
+
+    def advance(self, now_ms: int) -> None:
+        """Advance every market to now."""
+        self._ticks += 1
+        for symbol in self.state.markets:
+            tick_id = f"{self.life.name}-tick-{self._ticks}-{symbol}"
+            tick = FundingTick(id=tick_id, at_ms=now_ms, market=symbol)
+            self.state, _ = apply(self.state, tick)
+
+    async def persist(self, transaction: Transaction, rows: Mapping[str, Row]) -> None:
+        """Write all rows; the guards look at each of them first."""
+        if EPOCH_FENCE in self.guards:
+            epoch = await transaction.get_for_update(EPOCHS, TABLE)
+            if epoch is None or epoch["incarnation"] != self.life.incarnation:
+                raise StaleEpoch(f"{self.life.name} writes under epoch {epoch}")
+        for symbol, row in rows.items():
+            if WRITE_BOUND in self.guards:
+                before = await transaction.get_for_update(TABLE, symbol)
+                check_plausible(self.state.markets[symbol].spec, before, row)
+            await transaction.put(TABLE, symbol, row)
+
+    def row_of(self, market: Market) -> Row:
+        """What of a market is kept, with who wrote it."""
+        return {
+            **{name: market.known(name) for name in _KEPT},
+            "averages": market.averages,
+            "funding_at_ms": market.funding_at_ms,
+            "written_by": self.life.name,
+        }
+
+
+def market_of_row(market: Market, row: Row) -> Market:
+    """A market as its row says; KeyError when the row lacks a column."""
+    averages = row["averages"]
+    if not isinstance(averages, Averages):
+        raise TypeError(f"averages of {market.spec.symbol} are {averages!r}")
+    return replace(
+        market,
+        averages=averages,
+        funding_at_ms=row["funding_at_ms"],
+        **{name: row[name] for name in _KEPT},
+    )
+
+
+def check_plausible(spec: MarketSpec, before: Row | None, row: Row) -> None:
+    """Raise :class:`Implausible` unless a row can follow the one before it.
+
+    The index may move by at most the cap of the funding rate over the time between the two; the
+    mark price must be positive and within the band round the spot price.
+    """
+    spot_usd, mark_usd = row["spot_usd"], row["mark_usd"]
+    if not mark_usd > 0 or not spot_usd > 0:
+        raise Implausible(f"{spec.symbol}: mark {mark_usd}, spot {spot_usd}")
+    if abs(mark_usd - spot_usd) > spec.price_bands_width * spot_usd:
+        raise Implausible(f"{spec.symbol}: mark {mark_usd} is far from spot {spot_usd}")
+    if before is None:
+        raise Implausible(f"{spec.symbol}: nothing is known of the value before")
+    elapsed_ms = row["funding_at_ms"] - before["funding_at_ms"]
+    bound = step_bound(
+        spec, spot_usd=spot_usd, usdc_price=row["usdc_price"], elapsed_ms=max(0, elapsed_ms)
+    )
+    step = Decimal(row["funding_index"] - before["funding_index"])
+    if elapsed_ms < 0 or abs(step) > bound.value:
+        raise Implausible(f"{spec.symbol}: index step {step} in {elapsed_ms} ms, bound {bound}")
