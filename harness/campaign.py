@@ -268,7 +268,7 @@ def finding_of(run: Run) -> Finding:
         steps=run.steps,
         ended_at_ms=run.ended_at_ms,
         order="batch-legal" if run.batch_legal else "any",
-        history=tuple(run.history),
+        history=tuple(event.rendered() for event in run.history),
         variant=dict(run.schedule.variant),
         held=run.held,
         notes=run.notes,

@@ -137,25 +137,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbose = any(re.fullmatch(r"-v{2,}", each) for each in given) or given.count("-v") > 1
     try:
         return _run(given)
-    except UsageError as error:
-        code, message = 4, str(error)
-    except ChangeoverError as error:
-        code, message = 3, str(error)
     except KeyboardInterrupt:
-        code, message = 2, "interrupted; findings so far are saved"
+        print("changeover: interrupted; findings so far are saved", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except Exception as error:
-        code = 3
-        message = (
-            f"this is a bug in changeover: {type(error).__name__}: {error}\n"
-            "please report it with the command that you ran; -vv shows where it happened"
-        )
-    if verbose:
-        traceback.print_exc()
+        if verbose:
+            traceback.print_exception(error)
+        code, message = _explained(error)
     print(f"changeover: {message}", file=sys.stderr)
     return code
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    if isinstance(error, UsageError):
+        return 4, str(error)
+    if isinstance(error, ChangeoverError):
+        return 3, str(error)
+    return 3, (
+        f"this is a bug in changeover: {type(error).__name__}: {error}\n"
+        "please report it with the command that you ran; -vv shows where it happened"
+    )
 
 
 def _run(given: Sequence[str]) -> int:

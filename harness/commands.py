@@ -19,7 +19,6 @@ from harness.engine import (
     check_trustworthy,
     execute,
     follow,
-    same_twice,
 )
 from harness.errors import UsageError, closest
 from harness.findings import store
@@ -34,14 +33,15 @@ from harness.output import say, tell, wants_ascii
 from harness.progress import Progress
 from harness.reference import last_seed, resolve
 from harness.registry import load_scenarios
-from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
+from harness.replay import DIVERGED, Replayed
+from harness.rerun import rerun
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
 from harness.seeds import choose_seed
 from harness.settings import duration_s, load_settings
 from harness.shrink import shrink
 from harness.walk import walk
-from harness.wordings import diverged, finding_report, not_deterministic
+from harness.wordings import diverged, finding_report
 
 _NO_SCENARIO = (
     "no scenario is registered; name the modules that declare them in pyproject.toml: "
@@ -66,7 +66,8 @@ def list_command(options: Namespace) -> int:
     if listing.findings:
         say("\nfindings (newest first)")
         for finding in listing.findings:
-            say(f"    {finding.identity}  {summary_line(finding)}")
+            what = summary_line(finding).rpartition(" (")[0]
+            say(f"    {finding.identity}  {finding.scenario}  {what}")
     for problem in listing.problems:
         tell(f"WARNING  {problem}")
     return 0
@@ -194,61 +195,20 @@ def _replay_one(
     target: Finding | Schedule, scenarios: Mapping[str, Scenario], options: Namespace
 ) -> int:
     scenario = _named(target.scenario, scenarios)
-    ascii = wants_ascii(options.ascii)
-    done = replay(target, times=options.times, go_on=options.go_on, scenario=scenario)
-    finding = target if isinstance(target, Finding) else None
-    if done.outcome == DIVERGED:
-        say(diverged(done, finding, ascii=ascii))
-        return 3
-    run = done.run
-    assert run is not None
-    if not done.repeatable:
-        difference = same_twice(run)
-        if difference is not None:
-            say(not_deterministic(difference, run.token, ascii=ascii))
-        else:
-            say(f"NOT DETERMINISTIC   {options.times} runs gave {len(set(done.digests))} digests")
-        return 3
-    if options.step:
-        _walk(run, scenario)
-    elif done.outcome == STILL_FAILS:
-        with campaign():
-            again = finding_of(run)
-        if finding is not None:
-            again = replace(finding, replays=again.replays, replay_ms=again.replay_ms)
-        if finding is None or not done.exact:
-            again = _with_search(finding_of(run), finding)
-        say(finding_report(again, ascii=ascii))
-    say(_verdict(done, options.times))
-    return 1 if done.outcome == STILL_FAILS else 0
-
-
-def _with_search(again: Finding, recorded: Finding | None) -> Finding:
-    """A fresh record with what only the search knew."""
-    if recorded is None:
-        return again
-    return replace(
-        again,
-        strategy=recorded.strategy,
-        schedule_number=recorded.schedule_number,
-        schedules_planned=recorded.schedules_planned,
-        seconds=recorded.seconds,
-        profile=recorded.profile,
+    done = rerun(
+        target,
+        scenario,
+        times=options.times,
+        go_on=options.go_on,
+        ascii=wants_ascii(options.ascii),
     )
-
-
-def _verdict(done: Replayed, times: int) -> str:
-    """The outcome in one line, and what is to be known about it."""
-    digest = done.digests[0][:8]
-    lines = [f"{done.outcome:<12} {done.schedule.token}"]
-    lines.append(f"    digest {digest}, same result {len(done.digests)} of {times} times")
-    if done.recorded_digest and not done.exact:
-        lines.append(f"    not the history that was recorded (digest {done.recorded_digest[:8]})")
-    if not done.same_bug:
-        lines.append("    another rule is broken first than the one that was recorded")
-    if done.misfit is not None:
-        lines.append(f"    went on first-in-first-out: {done.misfit}")
-    return "\n".join(lines)
+    if options.step and done.run is not None:
+        _walk(done.run, scenario)
+    elif done.report:
+        say(done.report)
+    if done.verdict and done.code != 3:
+        say(done.verdict)
+    return done.code
 
 
 def _walk(run: Run, scenario: Scenario) -> None:
@@ -321,7 +281,12 @@ def shrink_command(options: Namespace) -> int:
             return 0
         smaller = shrink(run, budget_runs=options.budget, wall_s=limit_s)
         found = replace(
-            _with_search(finding_of(smaller.run), finding),
+            finding_of(smaller.run),
+            strategy=finding.strategy,
+            schedule_number=finding.schedule_number,
+            schedules_planned=finding.schedules_planned,
+            seconds=finding.seconds,
+            profile=finding.profile,
             shrinking=smaller.shrinking,
             counterfactuals=smaller.counterfactuals,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import shlex
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,9 @@ from harness.world.world import World
 
 #: How often the garbage collector runs, in runs of a campaign; never inside a run.
 COLLECT_EVERY = 50
+#: After this share of its limits a run goes on first-in-first-out: an unfair order can keep any
+#: program from finishing, so only what fails to finish under a fair one is accused of it.
+UNFAIR_SHARE = 0.5
 #: The rules that every scenario has, in the words of a report.
 LANE_FAILS = "A service or client that dies of an error of its own stops doing its job."
 STUCK = "When no lane can run and no timer is pending, nothing will ever happen again."
@@ -114,9 +117,12 @@ def execute(
     digested: bool = False,
     recorded: bool = False,
     fault_points: bool = False,
+    clocked: Callable[[Callable[[], int]], Chooser] | None = None,
 ) -> Run:
     """Run one schedule of a scenario and judge it.
 
+    ``clocked`` makes a chooser that also sees the virtual time in milliseconds; it is used instead
+    of ``choose``.
     ``digested`` asks for the digest, ``recorded`` for the labels of all steps and options,
     ``fault_points`` for where faults were offered; each costs time.
     """
@@ -135,7 +141,7 @@ def execute(
         for fault in scenario.faults:
             world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
         simulation.spawn("main", scenario.story, world, main=True)
-        recorder.drive(choose)
+        recorder.drive(clocked(lambda: simulation.now_ms) if clocked else choose)
         ending = simulation.ending or Ending("finished")
         if ending.kind not in ("refused", "never yields"):
             _judge_ending(simulation, world.judge, ending)
@@ -190,13 +196,25 @@ class _Recorder:
         """Run to the end, judging every step."""
         simulation, world, judge = self.simulation, self.world, self.world.judge
         history = simulation.history
+        fair_from = simulation.limits.steps * UNFAIR_SHARE
+        fair_from_s = simulation.limits.time_s * UNFAIR_SHARE
         step = 0
         while options := simulation.options():
             step += 1
             index = choose(options, step) if len(options) > 1 else 0
             option = options[index]
             if index:
-                self.deviations.append(Deviation(step, index, option.label, options[0].label))
+                self.deviations.append(
+                    Deviation(
+                        step,
+                        index,
+                        option.label,
+                        options[0].label,
+                        option.lane,
+                        option.kind,
+                        simulation.now_ms,
+                    )
+                )
             if self.recorded:
                 self.offered.append(labels(options))
             if self.wants_fault_points:
@@ -213,7 +231,7 @@ class _Recorder:
                 judge.after_step(events, step, simulation.now_ms, world.phase_of)
             elif judge.every_step:
                 judge.after_step((), step, simulation.now_ms, world.phase_of)
-            if judge.violations:
+            if judge.violations or step >= fair_from or simulation.clock.now >= fair_from_s:
                 choose = choose_first
 
 

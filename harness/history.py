@@ -1,7 +1,7 @@
 """What happened in one run: an append-only list of events, and the digest that proves equality.
 
-An event says which lane did what to which resource, and the value before and after. Values are
-rendered to text at once, so that later changes of the target's objects cannot rewrite history.
+An event says which lane did what to which resource, and the value before and after. Values must be
+immutable: they are rendered to text only when somebody asks, because most runs are never looked at.
 (Never call it by the other common name: ``-k race`` would select every test of it.)
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -41,6 +41,7 @@ class Event:
     """One thing that happened: ``kind`` is read, write, send, receive, phase, fault or note.
 
     ``peer`` is the other party, if there is one: the store that was written, the lane addressed.
+    ``value``, ``before`` and ``after`` are text, or immutable objects that render as text.
     """
 
     step: int
@@ -49,18 +50,23 @@ class Event:
     kind: str
     operation: str
     resource: str = ""
-    value: str = ""
-    before: str = ""
-    after: str = ""
+    value: object = ""
+    before: object = ""
+    after: object = ""
     peer: str = ""
     site: Site | None = None
 
     def canonical(self) -> str:
         """The event as one line that is equal in every process that ran the same schedule."""
         place = f"{self.site.function}:{self.site.line}" if self.site else ""
-        fields = (self.lane, self.kind, self.operation, self.resource, self.value)
-        return "|".join(
-            (str(self.step), str(self.at_ms), *fields, self.before, self.after, self.peer, place)
+        fields = (self.lane, self.kind, self.operation, self.resource, self.value, self.before)
+        texts = (self.step, self.at_ms, *fields, self.after, self.peer, place)
+        return "|".join(map(str, texts))
+
+    def rendered(self) -> Event:
+        """The same event with its values as text, for a file."""
+        return replace(
+            self, value=str(self.value), before=str(self.before), after=str(self.after)
         )
 
 

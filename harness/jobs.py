@@ -104,8 +104,8 @@ def merged(plan: Plan, results: Sequence[Result]) -> Result:
         fingerprint = finding.violation.fingerprint
         if fingerprint in known or (known and not plan.keep_going):
             whole.remarks.append(
-                f"another job found {finding.token} at schedule {finding.schedule_number}"
-                + (f", saved {finding.saved}" if finding.saved else "")
+                f"another job found {finding.violation.invariant} at schedule "
+                f"{finding.schedule_number}: {finding.saved or finding.token}"
             )
             continue
         known.append(fingerprint)

@@ -98,7 +98,9 @@ def replay(
 
 
 def _label(deviations: Sequence[Deviation], step: int) -> str:
-    return next((each.taken for each in deviations if each.step == step), f"a choice at step {step}")
+    return next(
+        (each.taken for each in deviations if each.step == step), f"a choice at step {step}"
+    )
 
 
 def _forgiving(

@@ -38,14 +38,19 @@ def choose_seed(
     text: str,
     *,
     last: Callable[[], int | None] = lambda: None,
+    drawn: int | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Seed:
-    """The seed that a text means; ``last`` gives that of the last run, if there was one."""
+    """The seed that a text means.
+
+    ``last`` gives that of the last run, if there was one; ``drawn`` is the random one if several
+    processes have to agree on it.
+    """
     word = text.strip().lower()
     if word.isdecimal() and len(word) < 20:
         return Seed(int(word))
     if word == "random":
-        return Seed(secrets.randbelow(SEEDS), "random")
+        return Seed(draw() if drawn is None else drawn, "random")
     if word == "commit":
         sha = commit(environment)
         return of_commit(sha) if sha else Seed(0, "no commit is known here")
@@ -58,6 +63,11 @@ def choose_seed(
         return of_commit(word)
     error = closest(text, _WORDS, kind="seed")
     raise UsageError(f"{error}; a seed is a number, random, commit, last or a git sha")
+
+
+def draw() -> int:
+    """A random seed."""
+    return secrets.randbelow(SEEDS)
 
 
 def of_commit(sha: str) -> Seed:

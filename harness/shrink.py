@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 from harness.engine import Run, execute, follow
 from harness.findings.finding import Counterfactual, Shrinking
-from harness.schedule.choices import Chooser, Deviation, Option
+from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option
+from harness.schedule.strategies import choose_first
 
 _monotonic = time.monotonic
-#: How many single deviations are tried alone before the systematic part begins.
-SINGLES_MAX = 60
+#: A schedule with no more choices than this is small enough for the systematic part at once.
+FEW = 8
+#: How many guesses of one kind are tried before the systematic part begins.
+GUESSES_MAX = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +33,77 @@ class Shrunk:
     counterfactuals: tuple[Counterfactual, ...]
 
 
-def by_labels(deviations: Sequence[Deviation]) -> Chooser:
-    """Follow deviations wherever their situation comes up: ``taken`` is possible, ``first`` due."""
-    waiting: dict[str, list[str]] = {}
-    for deviation in deviations:
-        waiting.setdefault(deviation.first, []).append(deviation.taken)
+def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], Chooser]:
+    """Follow deviations wherever their situation comes up: ``taken`` is possible, ``first`` due.
 
-    def choose(options: Sequence[Option], step: int) -> int:
-        wanted = waiting.get(options[0].label)
-        if not wanted:
+    A fault has no situation of its own: it strikes as soon as its virtual time has come.
+    """
+
+    def chooser(now_ms: Callable[[], int]) -> Chooser:
+        waiting: dict[str, list[str]] = {}
+        faults = [deviation for deviation in deviations if deviation.kind in (FAULT, ORPHAN)]
+        for deviation in deviations:
+            if deviation not in faults:
+                waiting.setdefault(deviation.first, []).append(deviation.taken)
+
+        def choose(options: Sequence[Option], step: int) -> int:
+            if faults and now_ms() >= faults[0].at_ms:
+                for index, option in enumerate(options):
+                    if option.optional and option.label == faults[0].taken:
+                        del faults[0]
+                        return index
+            wanted = waiting.get(options[0].label)
+            if wanted:
+                offered = [option.label for option in options]
+                for taken in wanted:
+                    if taken in offered:
+                        wanted.remove(taken)
+                        return offered.index(taken)
             return 0
-        offered = [option.label for option in options]
-        for taken in wanted:
-            if taken in offered:
-                wanted.remove(taken)
-                return offered.index(taken)
-        return 0
 
-    return choose
+        return choose
+
+    return chooser
+
+
+def lane_of(label: str) -> str:
+    """The lane whose step a label names; a timer belongs to the lane that sleeps."""
+    return label.rpartition(" for ")[2].partition(": ")[0]
+
+
+def by_lanes(order: Sequence[str], lanes: Sequence[str]) -> Callable[[Callable[[], int]], Chooser]:
+    """Keep the order in which ``lanes`` took their steps; everything else is first-in-first-out.
+
+    ``order`` is what ran in the failing run. A step of these lanes that is due too early is passed
+    over until its turn has come; when that is impossible, the rest is first-in-first-out.
+    """
+    wanted = [label for label in order if lane_of(label) in lanes]
+
+    def chooser(now_ms: Callable[[], int]) -> Chooser:
+        remaining = wanted[::-1]
+
+        def choose(options: Sequence[Option], step: int) -> int:
+            if not remaining:
+                return 0
+            first, following = options[0].label, remaining[-1]
+            mine = lane_of(first) in lanes
+            if first == following:
+                remaining.pop()
+            elif mine or following.startswith("nemesis: "):
+                offered = [option.label for option in options]
+                if following in offered:
+                    remaining.pop()
+                    return offered.index(following)
+                for index, option in enumerate(options) if mine else ():
+                    if not option.optional and lane_of(option.label) not in lanes:
+                        return index
+                if mine:
+                    remaining.clear()
+            return 0
+
+        return choose
+
+    return chooser
 
 
 class _Budget:
@@ -80,24 +136,33 @@ class _Shrinker:
 
     def attempt(self, deviations: Sequence[Deviation]) -> bool:
         """Whether these deviations are enough; if so and smaller, the best run becomes theirs."""
+        return self._try(by_labels(deviations))
+
+    def _try(self, clocked: Callable[[Callable[[], int]], Chooser]) -> bool:
         if not self.budget.left():
             return False
-        candidate = self._run(by_labels(deviations))
+        candidate = self._run(clocked=clocked)
         if not self._same(candidate) or not _smaller(candidate, self.best):
             return False
-        again = self._run(follow(candidate.schedule))
+        again = self._run(choose=follow(candidate.schedule))
         if again.digest != candidate.digest:
             return False
         self.best = candidate
         return True
 
-    def _run(self, choose: Chooser) -> Run:
+    def _run(
+        self,
+        *,
+        choose: Chooser = choose_first,
+        clocked: Callable[[Callable[[], int]], Chooser] | None = None,
+    ) -> Run:
         self.budget.spent += 1
         schedule = self.best.schedule
         return execute(
             self.best.scenario,
             seed=schedule.seed,
             choose=choose,
+            clocked=clocked,
             variant=schedule.variant,
             digested=True,
         )
@@ -105,18 +170,62 @@ class _Shrinker:
     def _same(self, run: Run) -> bool:
         return run.violated and run.violations[0].fingerprint == self.fingerprint
 
-    def try_singles(self) -> None:
-        """The most telling deviations alone: of the lane that broke the rule, latest first."""
+    def drop_lanes(self) -> None:
+        """Let as many lanes as possible go first-in-first-out, the unlikely ones first."""
+        order = self.record()
         broken = self.best.violations[0]
-        services = {broken.lane.partition("#")[0]} - {""}
+        service = broken.lane.partition("#")[0]
+        lanes = list(dict.fromkeys(lane_of(label) for label in order))
+        close = [
+            lane for lane in lanes if lane.partition("#")[0] == service or lane.startswith("nemesis")
+        ]
+        if self._try(by_lanes(order, [broken.lane])) or self._try(by_lanes(order, close)):
+            return
+        kept = list(lanes)
+        for lane in sorted(lanes, key=lambda each: each in close):
+            fewer = [each for each in kept if each != lane]
+            if self._try(by_lanes(order, fewer)):
+                kept = fewer
 
-        def distance(deviation: Deviation) -> tuple[bool, int]:
-            words = f"{deviation.taken} {deviation.first}"
-            return (not any(service in words for service in services), -deviation.step)
+    def record(self) -> tuple[str, ...]:
+        """What ran in the best run, step by step."""
+        self.budget.spent += 1
+        schedule = self.best.schedule
+        run = execute(
+            self.best.scenario,
+            seed=schedule.seed,
+            choose=follow(schedule),
+            variant=schedule.variant,
+            recorded=True,
+        )
+        return run.taken[: self.best.violations[0].step]
 
+    def try_likely(self) -> None:
+        """Guesses that are right surprisingly often, before anything systematic.
+
+        One choice alone; and one thing held back while the lane that broke the rule went on: the
+        choices of that lane that were taken over one and the same other thing. Faults of the run
+        come along in a second round, for the incarnation that broke the rule may owe them its life.
+        """
+        broken = self.best.violations[0]
         relevant = [d for d in self.best.deviations if d.step <= broken.step]
-        for deviation in sorted(relevant, key=distance)[:SINGLES_MAX]:
-            if self.attempt([deviation]):
+        faults = [d for d in relevant if d.kind in (FAULT, ORPHAN)]
+        held_back: dict[str, list[Deviation]] = {}
+        for deviation in reversed(relevant):
+            if deviation.lane == broken.lane and deviation not in faults:
+                held_back.setdefault(deviation.first, []).insert(0, deviation)
+        windows = sorted(held_back.values(), key=lambda w: not _same_lane(w[0].first, broken.lane))
+        service = broken.lane.partition("#")[0] or broken.lane
+        singles = sorted(relevant, key=lambda d: (d not in faults, service not in d.taken, -d.step))
+        guesses: list[list[Deviation]] = [
+            faults,
+            *([fault] for fault in faults),
+            *windows[:GUESSES_MAX],
+            *([single] for single in singles[:GUESSES_MAX]),
+            *([*faults, *window] for window in windows[:GUESSES_MAX] if faults),
+        ]
+        for guess in guesses:
+            if guess and self.attempt(guess):
                 return
 
     def reduce(self) -> None:
@@ -141,7 +250,7 @@ class _Shrinker:
         found = []
         for deviation in self.best.deviations:
             others = [other for other in self.best.deviations if other is not deviation]
-            run = self._run(by_labels(others))
+            run = self._run(clocked=by_labels(others))
             found.append(
                 Counterfactual(
                     step=deviation.step,
@@ -151,6 +260,10 @@ class _Shrinker:
                 )
             )
         return tuple(found)
+
+
+def _same_lane(label: str, lane: str) -> bool:
+    return label.startswith(f"{lane}: ")
 
 
 def _smaller(candidate: Run, best: Run) -> bool:
@@ -176,7 +289,10 @@ def shrink(
     budget = _Budget(budget_runs, wall_s, interrupted)
     shrinker = _Shrinker(run, budget)
     if not shrinker.attempt([]):
-        shrinker.try_singles()
+        shrinker.try_likely()
+        if len(shrinker.best.deviations) > FEW:
+            shrinker.drop_lanes()
+            shrinker.try_likely()
         shrinker.reduce()
     best = shrinker.best
     counterfactuals = shrinker.counterfactuals() if len(best.deviations) <= 12 else ()

@@ -27,6 +27,7 @@ _LAST_STEPS = re.compile(
     r"(?P<limit>[\d,]+) steps .*; the last \d+ steps: (?P<steps>.*)", re.DOTALL
 )
 _INDENT = "    "
+_LEGAL = ", batch-legal"
 
 
 def report(result: Result, *, ascii: bool = False, test_id: str | None = None) -> str:
@@ -173,7 +174,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         ),
         ("orders", f"{statistics.batch_legal:,} batch-legal, the others any order"),
         ("checked", f"{counted(statistics.checked_twice, 'run')} executed twice, equal"),
-        ("strategies", _counts(statistics.by_strategy)),
+        ("strategies", _strategies(statistics.by_strategy)),
         ("judged", _counts(statistics.judged, unit=" times")),
     ]
     never = ", ".join(statistics.never_judged)
@@ -181,6 +182,17 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     facts += [("unknown", f"{name}: {reason}") for name, reason in statistics.unknown.items()]
     facts.append(("reached", _counts(statistics.reached)))
     return [(heading, text) for heading, text in facts if text]
+
+
+def _strategies(counts: Mapping[str, int]) -> str:
+    """Each strategy with its runs; those that kept to batch-legal orders after a plus."""
+    plain = [name for name in counts if not name.endswith(_LEGAL)]
+    plain += [name for name in (each.removesuffix(_LEGAL) for each in counts) if name not in plain]
+    parts = []
+    for name in sorted(set(plain), key=plain.index):
+        legal = counts.get(name + _LEGAL, 0)
+        parts.append(f"{name} {counts.get(name, 0)}" + (f" + {legal} batch-legal" if legal else ""))
+    return ", ".join(parts)
 
 
 def _counts(counts: Mapping[str, int], unit: str = "") -> str:

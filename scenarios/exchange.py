@@ -92,8 +92,8 @@ class Exchange:
 
     # --- services ---------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start all services, in the order in which they depend on each other."""
+    async def start(self) -> None:
+        """Start all services, in the order in which they depend on each other, and let them boot."""
         world, network, guards = self.world, self.network, self.world.guards
         world.service("chain", lambda life: ChainNode(life, chain=self.chain, network=network).run())
         world.service("mode", lambda life: ModeControl(life, network=network, guards=guards).run())
@@ -104,10 +104,17 @@ class Exchange:
         world.service(
             "oracle", lambda life: OracleFeed(life, network=network, prices=self.prices).run()
         )
+        for service in world.services.values():
+            await service.ready()
 
     async def run_market_data(self, life: Life) -> None:
-        """One incarnation of market data, with the planted bug if there is one."""
-        service = MARKET_DATA[self.world.bug](
+        """One incarnation of market data, with the planted bug if there is one.
+
+        The first incarnation has been running for weeks when the story begins; a bug of booting
+        is behind it, so it is always the correct service.
+        """
+        variant = MARKET_DATA[self.world.bug if life.incarnation > 1 else ""]
+        service = variant(
             life,
             database=self.database,
             network=self.network,

@@ -142,7 +142,8 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
     guards_default=(),
     bugs=BUGS,
     bug_default="index_zero",
-    time_max_s=600.0,
+    time_max_s=120.0,
+    stall_s=10.0,
     epoch_s=1_768_796_874.0,
 )
 async def paradex(world: World) -> None:
@@ -150,7 +151,7 @@ async def paradex(world: World) -> None:
     exchange = open_exchange(world)
     world.add_invariants(*rules_in_force(exchange))
     world.note("conservation", lambda: conservation_note(world, exchange))
-    exchange.start()
+    await exchange.start()
     accounts = population(world.seed, PEOPLE, tuple(held for _, _, held in MARKETS)).traders
     traders = [
         make_trader(world, exchange, number, accounts[2 * number : 2 * number + 2])

@@ -43,7 +43,7 @@ class Population:
 
 @lru_cache(maxsize=8)
 def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Population:
-    """``count`` accounts; every market has as many longs as shorts, leverage is 4 to 24.
+    """``count`` accounts; every market has as many longs as shorts, leverage is 6 to 32.
 
     One more pair is added whose long is so thin that a fall of one per cent makes it due, and
     eight rich accounts without positions, who trade.
@@ -62,7 +62,7 @@ def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Populati
         rng.shuffle(pair)
         for name, sign in zip(pair, (1, -1), strict=True):
             positions.append(_position(name, listing, sign * size))
-            leverage = Decimal(rng.randrange(40, 240)) / 10
+            leverage = Decimal(rng.randrange(60, 320)) / 10
             balances[name] = _balance(size * listing.entry_price_usdc, leverage)
     first = listings[0]
     size = first.size_step * round(Decimal(40_000) / first.entry_price_usdc / first.size_step)

@@ -38,6 +38,7 @@ class PublishesBeforeHydrated(MarketData):
 
     async def begin(self, nursery: trio.Nursery) -> None:
         """Tick and hydrate at the same time; hydrating is nearly always first."""
+        await self.quoted.wait()
         now_ms = round(trio.current_time() * 1000)
         listed = {
             symbol: newly_listed(market, now_ms) for symbol, market in self.state.markets.items()
@@ -63,9 +64,11 @@ class TakesMissingPriceForZero(MarketData):
         }
         self.state = replace(self.state, markets=markets)
 
-    async def may_tick(self) -> None:
-        """A quote comes every second and a tick every five, so there is always one."""
-        await trio.lowlevel.checkpoint()
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """A quote comes every second and a tick every five, so there will be one in time."""
+        await self.hydrate()
+        self.life.enter("ready")
+        nursery.start_soon(self.tick_for_ever)
 
     def advance(self, now_ms: int) -> None:
         """Advance what has a price; what has none is worth nothing."""

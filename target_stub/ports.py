@@ -39,12 +39,21 @@ class Transaction(Protocol):
     async def put(self, table: str, key: str, row: Row) -> None:
         """Write a row."""
 
+    async def put_all(self, table: str, rows: Mapping[str, Row]) -> None:
+        """Write several rows in one statement."""
+
     async def scan(self, table: str) -> Mapping[str, Row]:
         """All rows of a table by key."""
 
 
 class Database(Protocol):
     """A transactional database."""
+
+    async def put_all(self, table: str, rows: Mapping[str, Row]) -> None:
+        """Write several rows in one statement that commits by itself."""
+
+    async def scan(self, table: str) -> Mapping[str, Row]:
+        """All rows of a table by key."""
 
     def transaction(self, isolation: str | None = None) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that commits when its block ends without an error."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 
 from harness.findings.finding import Counterfactual, Finding, Violation
 from harness.findings.wording import (
@@ -62,7 +62,7 @@ def changes(finding: Finding) -> list[Change]:
     violation = finding.violation
     found = [
         _change(event)
-        for event in finding.history
+        for event in map(Event.rendered, finding.history)
         if event.resource == violation.resource != ""
         and event.before != event.after
         and event.step <= violation.step
@@ -181,17 +181,26 @@ def exactness(finding: Finding) -> str:
 
 
 def commands(finding: Finding, test_id: str | None = None) -> list[tuple[str, str]]:
-    """What to type, and what for; every one of them works as printed."""
-    token, identity = shlex.quote(finding.token), finding.identity
-    found = [
-        (f"changeover replay {identity}", "from the saved file; --step walks it"),
-        (f"changeover replay {token}", ""),
-        (f"changeover report {identity} --html", "open the timeline"),
-        (f"changeover keep {identity}", "commit it as a regression"),
-    ]
+    """What to type, and what for; every one of them works as printed.
+
+    Only a saved finding can be named: by its short name, or by its file if that was moved.
+    """
+    token = shlex.quote(finding.token)
+    found = []
     if test_id:
         file = shlex.quote(test_id.partition("::")[0])
-        found.insert(0, (f"pytest {file} -k race --race-replay={token}", ""))
+        found.append((f"pytest {file} -k race --race-replay={token}", ""))
+    if not finding.saved:
+        return [*found, (f"changeover replay {token}", "")]
+    stored = PurePosixPath(finding.saved).parent.name == "findings"
+    name = finding.identity if stored else shlex.quote(one_line(finding.saved))
+    found += [
+        (f"changeover replay {name}", "from the saved file; --step walks it"),
+        (f"changeover replay {token}", ""),
+        (f"changeover report {name} --html", "open the timeline"),
+    ]
+    if not finding.reason:
+        found.append((f"changeover keep {name}", "commit it as a regression"))
     return found
 
 

@@ -157,11 +157,12 @@ def _event(event: Event, lanes: Sequence[str], kind: str) -> str:
 
 
 def _details(event: Event) -> str:
+    event = event.rendered()
     changed = f"{event.before} -> {event.after}" if event.before or event.after else event.value
     toward = "from" if event.kind in ("read", "receive") else "to"
     facts = (
         event.resource,
-        changed,
+        str(changed),
         f"{toward} {event.peer}" if event.peer else "",
         site_text(event.site),
     )

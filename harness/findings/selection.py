@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from harness.findings.finding import Finding
 from harness.findings.wording import column_of, label_parts
 from harness.history import Event
+from harness.schedule.choices import FAULT
 
 #: The lane of time itself: its events are drawn with whom they wake.
 CLOCK = "clock"
@@ -81,18 +82,20 @@ def _numbered(lanes: Iterable[str]) -> list[str]:
 
 def _complete(finding: Finding) -> list[Event]:
     """The history, with a row for a deviating or breaking step that recorded no event."""
-    events = list(finding.history)
+    events = [event.rendered() for event in finding.history]
     steps = {event.step for event in events}
     names = {name for event in events for name in (event.lane, event.peer)}
     for deviation in finding.deviations:
         if deviation.step in steps:
             continue
-        lane, doing = label_parts(deviation.taken or f"choice {deviation.choice}")
-        fault = lane in ("nemesis", "operator")
+        lane, doing = label_parts(deviation.taken)
+        lane = deviation.lane or lane or "schedule"
+        doing = doing or f"choice {deviation.choice}"
+        fault = deviation.kind == FAULT or lane == "nemesis"
         peers = [word for word in doing.split() if word in names] if fault else []
         kind = "fault" if fault else "note"
         peer = peers[-1] if peers else ""
-        events.append(Event(deviation.step, 0, lane, kind, doing or lane, peer=peer))
+        events.append(Event(deviation.step, deviation.at_ms, lane, kind, doing, peer=peer))
     violation = finding.violation
     if violation.step not in steps:
         doing = violation.operation or violation.invariant
@@ -173,7 +176,8 @@ def _columns(
     raise_to(7, events[breaking].peer)
     raise_to(8, finding.violation.lane)
     raise_to(9, events[breaking].lane)
-    worth[CLOCK] = -1
+    if events[breaking].lane != CLOCK:
+        worth[CLOCK] = -1
     names = _names(events)
     best = sorted(names, key=lambda name: (-worth[name], -activity[name], names.index(name)))
     return tuple(name for name in names if name in best[:lanes_max])
@@ -233,7 +237,7 @@ def _deviating(finding: Finding, events: Sequence[Event]) -> set[int]:
     """For each deviation the event that its step is shown by."""
     found = set()
     for deviation in finding.deviations:
-        lane = label_parts(deviation.taken)[0]
+        lane = deviation.lane or label_parts(deviation.taken)[0]
         here = [index for index, event in enumerate(events) if event.step == deviation.step]
         found.add(min(here, key=lambda index: (events[index].lane != lane, index)))
     return found

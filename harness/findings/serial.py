@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from harness.errors import UsageError, closest
 from harness.findings.finding import FORMAT, Finding
+from harness.history import Event
 from harness.schedule.choices import Schedule
 
 Record = TypeVar("Record")
@@ -96,6 +97,8 @@ def _lines(value: object) -> str:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Event):
+        value = value.rendered()
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):
@@ -170,6 +173,7 @@ def _scalar(kind: type, words: str) -> Callable[[object, str], object]:
 
 _SCALARS: dict[type, Callable[[object, str], object]] = {
     str: _scalar(str, "a text"),
+    object: _scalar(str, "a text"),  # a value of an event, which a file holds as text
     int: _scalar(int, "a whole number"),
     float: _scalar(float, "a number"),
     bool: _scalar(bool, "true or false"),

@@ -7,7 +7,6 @@ becomes one line whose width on a terminal is known, and nothing is ever shorten
 from __future__ import annotations
 
 import re
-import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +49,11 @@ class Place:
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def one_line(text: str) -> str:
-    """The text without line ends, control characters and doubled blanks."""
+def one_line(text: object) -> str:
+    """A value as text without line ends, control characters and doubled blanks."""
     clean = "".join(
-        character if unicodedata.category(character) not in _UNSEEN else " " for character in text
+        character if unicodedata.category(character) not in _UNSEEN else " "
+        for character in str(text)
     )
     return " ".join(clean.split())
 
@@ -135,14 +135,22 @@ def sentence(text: str) -> str:
 
 
 def wrapped(text: str, width: int, *, indent: str = "  ", hanging: str | None = None) -> list[str]:
-    """The text in lines of at most ``width``, a name is never split at its hyphen."""
-    return textwrap.wrap(
-        one_line(text),
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent if hanging is None else hanging,
-        break_on_hyphens=False,
-    )
+    """The text in lines of at most ``width`` columns; only a word longer than a line is split."""
+    following = indent if hanging is None else hanging
+    lines: list[str] = []
+    line, empty = indent, True
+    for word in one_line(text).split():
+        parts = cells(word)
+        if not empty and columns(line) + 1 + len(parts) > width:
+            lines.append(line)
+            line, empty = following, True
+        while len(parts) > (room := max(width - columns(line), 2)) and empty:
+            cut = room - 1 if parts[room] == "" else room
+            lines.append(line + "".join(parts[:cut]))
+            parts, line = parts[cut:], following
+        line += ("" if empty else " ") + "".join(parts)
+        empty = False
+    return lines if empty else [*lines, line]
 
 
 def counted(number: int, noun: str) -> str:

@@ -126,12 +126,18 @@ Chooser = Callable[[Sequence[Option], int], int]
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A choice that is not first-in-first-out: at ``step`` (from 1) ``taken`` ran before ``first``."""
+    """A choice that is not first-in-first-out: at ``step`` (from 1) ``taken`` ran before ``first``.
+
+    ``lane`` and ``kind`` are those of what was taken, ``at_ms`` is the virtual time of the choice.
+    """
 
     step: int
     choice: int
     taken: str = ""
     first: str = ""
+    lane: str = ""
+    kind: str = ""
+    at_ms: int = 0
 
 
 _TOKEN = re.compile(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -107,6 +108,19 @@ class _Wakeup:
         """Nothing was ever opened."""
 
 
+def close_coroutine(coroutine: Any) -> None:
+    """Close a coroutine that may go on awaiting while it is closed; keep it when it never ends."""
+    for _ in range(_CLOSINGS_MAX):
+        try:
+            coroutine.close()
+        except RuntimeError:
+            continue
+        except BaseException:
+            return  # the verdict is spoken; nobody wants to hear it
+        return
+    _undead.append(coroutine)
+
+
 class _AuditedThreads:
     """trio's cache of threads, which announces a reused thread as Python announces a new one."""
 
@@ -123,6 +137,13 @@ class _AuditedThreads:
 
 #: What to patch where, so that audit hooks see every thread that trio uses.
 AUDITED_THREADS = (trio_threads, "THREAD_CACHE", _AuditedThreads(trio_threads.THREAD_CACHE))
+
+
+#: Kernels that nobody has disposed of. Garbage collection must not find them: it would close the
+#: tasks of trio in any order, with an error message for each.
+_undisposed: set[Kernel] = set()
+_undead: list[object] = []
+_CLOSINGS_MAX = 100
 
 
 class Kernel:
@@ -150,7 +171,8 @@ class Kernel:
         runner.ki_manager.close()
         runner.io_manager.close()
         runner.entry_queue.wakeup.close()
-        self.hooks = sys.get_asyncgen_hooks()
+        # A plain tuple: the garbage collector does not see into the named one, and would leak us.
+        self.hooks = tuple(sys.get_asyncgen_hooks())
         sys.set_asyncgen_hooks(*hooks)
         del trio_run.GLOBAL_RUN_CONTEXT.runner
         runner.io_manager = _NoInputOutput()
@@ -159,6 +181,7 @@ class Kernel:
         runner.deadlines = deadlines
         self.runner = runner
         self.entered = False
+        _undisposed.add(self)
         with self.running():
             if "before_run" in runner.instruments:
                 runner.instruments.call("before_run")
@@ -278,6 +301,14 @@ class Kernel:
         waiting = self.runner.waiting_for_idle
         for key in [key for key, task in waiting.items() if task in tasks]:
             self.runner.reschedule(waiting.pop(key))
+
+    def dispose(self) -> None:
+        """Close every task that is left, innermost first, and forget the kernel for good."""
+        for task in sorted(self.runner.tasks, key=attrgetter("_counter"), reverse=True):
+            close_coroutine(task.coro)
+            for nursery in task._child_nurseries:
+                nursery._children.clear()
+        _undisposed.discard(self)
 
     @property
     def tasks_alive(self) -> int:

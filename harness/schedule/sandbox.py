@@ -4,6 +4,9 @@ Inside a run the global ``random``, ``os.urandom``, ``uuid``, ``secrets``, ``tim
 ``datetime`` answer from the simulation. Threads, sockets, processes, files and real sleeping are
 refused through Python's audit hooks, with an error that says what to use instead. Outside a run,
 between two steps included, everything is as it was.
+
+Not closed: ``from time import monotonic`` (or ``perf_counter``, or ``sleep`` before Python 3.13)
+that was executed before the run keeps the real function; ``from time import time`` is virtual too.
 """
 
 from __future__ import annotations
@@ -62,7 +65,16 @@ _REMEDIES = {
     "socket.gethostbyname": ("name resolution", _USE_NETWORK),
 }
 #: Python itself reads files on behalf of these: imports, error messages, time zones, codecs.
-_READERS = ("importlib", "linecache", "tokenize", "zoneinfo", "encodings", "zipimport", "inspect", "faker")
+_READERS = (
+    "importlib",
+    "linecache",
+    "tokenize",
+    "zoneinfo",
+    "encodings",
+    "zipimport",
+    "inspect",
+    "faker",
+)
 
 _active: list[Simulation] = []
 _depth = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ import trio
 from harness.errors import ChangeoverError, RefusedError, StepNeverYieldsError
 from harness.history import Event, History, Site, derive_seed, digest
 from harness.schedule import blocked, sandbox
-from harness.schedule.choices import NOTHING, ORPHAN, Footprint, Option
-from harness.schedule.kernel import Kernel, Task
+from harness.schedule.choices import NOTHING, OPERATION, ORPHAN, Footprint, Option
+from harness.schedule.kernel import Kernel, Task, close_coroutine
 from harness.schedule.lanes import Lane, TaskOption
 from harness.schedule.operations import Decision, Fault, Idle, Operation
 from harness.schedule.timers import Timers, VirtualClock
@@ -138,11 +139,13 @@ class Simulation:
         if self._main is not None and self._main.finished:
             return self._end("finished")
         ready, pending = self.ready, self.timers.pending
+        if pending and pending[0][0] <= self.clock.now:
+            self.timers.fall_due(self.clock.now)
         if self._conditional:
             ready = [
                 option
                 for option in ready
-                if option.kind == "task" or option.enabled is None or option.enabled()
+                if option.kind != OPERATION or option.enabled is None or option.enabled()
             ]
         if not pending and not self.faults_left and not self.orphans and ready:
             return ready
@@ -169,11 +172,10 @@ class Simulation:
             self._end("never yields", option.label)
 
     def _all_options(self, ready: Sequence[Option]) -> Sequence[Option]:
-        now = self.clock.now
-        offered = [*self.timers.overdue(now), *ready]
+        offered = list(ready)
         if not offered and (idle := self.kernel.idle_waiters()):
             offered.append(Idle(self, idle))
-        offered += self.timers.coming(now, self.stall_s)
+        offered += self.timers.coming(self.clock.now, self.stall_s)
         if not offered:
             return self._nothing_left()
         offered += [one for one in self.orphans if one.enabled is None or one.enabled()]
@@ -244,12 +246,12 @@ class Simulation:
         if not lane.alive:
             return
         lane.alive = False
+        self.timers.forget(lane.name)
         self.ready = [option for option in self.ready if self._survives(option, lane)]
         self._arrivals = [option for option in self._arrivals if self._survives(option, lane)]
         self._conditional = sum(
-            1 for option in self.ready if option.kind != "task" and option.enabled is not None
+            1 for option in self.ready if option.kind == OPERATION and option.enabled is not None
         )
-        self.timers.forget(lane.name)
         for hook in self.crash_hooks:
             hook(lane)
 
@@ -420,9 +422,9 @@ class Simulation:
                 kind=kind,
                 operation=operation,
                 resource=resource,
-                value=str(value),
-                before=str(before),
-                after=str(after),
+                value=value,
+                before=before,
+                after=after,
                 peer=peer,
                 site=site,
             )
@@ -524,21 +526,32 @@ class Simulation:
             clean = self._cancel_all()
         if clean and self.kernel.tasks_alive == IDLE_TASKS:
             _spare.append(self.kernel)
+        else:
+            self.kernel.dispose()
 
     def _cancel_all(self) -> bool:
-        self.ready.clear()
+        waiting = [*self.ready, *self._arrivals]
+        self._dead += [option.task for option in waiting if option.kind == "task"]
+        self.ready, self._arrivals = [], []
         self._unwinding = True
         for lane in self.lanes.values():
             lane.scope.cancel()
-        with suppress(Exception):
+        with suppress(Exception), warnings.catch_warnings():
+            # A generator that the target left unfinished is no news, now that we cancel its task.
+            warnings.simplefilter("ignore", ResourceWarning)
             for _ in range(UNWIND_STEPS_MAX):
-                if not self._dead:
+                if self._idle_tasks:
+                    self._settle_kernel()
+                elif self._dead:
+                    self.kernel.step(self._dead.pop(0))
+                elif self.timers.pending:
+                    deadline, _, timer = self.timers.pending[0]
+                    self.kernel.expire(deadline, timer.scope)
+                else:
                     break
-                self.kernel.step(self._dead.pop(0))
         leftover = [option.task for option in self._tasks.values() if option.task.coro.cr_frame]
         for task in leftover:
-            with suppress(BaseException):
-                task.coro.close()
+            close_coroutine(task.coro)
         return not leftover
 
 

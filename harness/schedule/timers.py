@@ -40,7 +40,7 @@ class VirtualClock(Clock):
 class TimerOption(Option):
     """A deadline that could strike."""
 
-    __slots__ = ("deadline", "number", "owner", "scope", "timers")
+    __slots__ = ("deadline", "due", "number", "owner", "scope", "timers")
 
     def __init__(
         self, timers: Timers, deadline: float, scope: trio.CancelScope, *, number: int, owner: str
@@ -48,6 +48,7 @@ class TimerOption(Option):
         super().__init__(kind=TIMER, lane="clock")
         self.timers = timers
         self.deadline = deadline
+        self.due = False
         self.scope = scope
         self.number = number
         self.owner = owner
@@ -90,7 +91,12 @@ class Timers:
     def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
         """trio withdraws a deadline."""
         option = self._by_scope.pop(cancel_scope, None)
-        if option is not None:
+        if option is None:
+            return
+        if option.due:
+            if option in self.simulation.ready:
+                self.simulation.ready.remove(option)
+        else:
             index = bisect_left(self.pending, (option.deadline, option.number))  # type: ignore[arg-type]
             del self.pending[index]
 
@@ -103,22 +109,18 @@ class Timers:
         """When the earliest timer is due; infinity without one."""
         return self.pending[0][0] if self.pending else math.inf
 
-    def overdue(self, now: float) -> list[Option]:
-        """The timers whose time has come."""
-        due: list[Option] = []
-        for deadline, _, option in self.pending:
-            if deadline > now:
-                break
-            due.append(option)
-        return due
+    def fall_due(self, now: float) -> None:
+        """Timers whose time has come stand in line with everything else that can happen."""
+        while self.pending and self.pending[0][0] <= now:
+            option = self.pending.pop(0)[2]
+            option.due = True
+            self.simulation.ready.append(option)
 
     def coming(self, now: float, stall_s: float) -> list[Option]:
         """The timers still ahead: the next one, and all that are due within ``stall_s`` of now."""
         ahead: list[Option] = []
         horizon = now + stall_s
         for deadline, _, option in self.pending:
-            if deadline <= now:
-                continue
             if ahead and deadline > horizon:
                 break
             ahead.append(option)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from harness.errors import StepNeverYieldsError
@@ -39,12 +40,14 @@ def _watch() -> None:
     while True:
         simulation = sandbox.active()
         limit = simulation.limits.step_wall_s if simulation else 10.0
+        del simulation  # a thread that waits must not keep a finished run alive
         _wake.wait(min(0.25, limit / 4) if limit else 0.25)
         now = _real_monotonic()
+        simulation = sandbox.active()
         if simulation is None or not limit or simulation.running_task is None:
             seen = (None, -1)
             continue
-        current = (simulation, simulation.steps)
+        current = (weakref.ref(simulation), simulation.steps)
         if current != seen:
             seen, since = current, now
         elif now - since > limit:
@@ -53,3 +56,4 @@ def _watch() -> None:
                 ctypes.c_ulong(simulation.world.thread), ctypes.py_object(StepNeverYieldsError)
             )
             seen = (None, -1)
+        del simulation

@@ -71,6 +71,10 @@ class Database:
         """Insert or replace one row, and commit."""
         await Transaction(self, self.isolation, alone=True).put(table, key, row)
 
+    async def put_all(self, table: str, rows: Mapping[Key, Row]) -> None:
+        """Insert or replace several rows in one statement, and commit."""
+        await Transaction(self, self.isolation, alone=True).put_all(table, rows)
+
     async def update(self, table: str, key: Key, **columns: object) -> Row | None:
         """Change columns of one row, commit, and return the row; None if there is no such row."""
         return await Transaction(self, self.isolation, alone=True).update(table, key, **columns)
@@ -143,9 +147,9 @@ class Database:
         verb: str,
         place: Place,
         *,
-        value: str = "",
-        before: str = "",
-        after: str = "",
+        value: object = "",
+        before: object = "",
+        after: object = "",
         site: Site | None,
     ) -> None:
         """Put what a statement did into the history."""
@@ -171,8 +175,5 @@ class Database:
 
     def _client_died(self, lane: Lane) -> None:
         for transaction in list(self.transactions):
-            if transaction.lane is lane:
-                if transaction.committing:
-                    transaction.is_orphan = True
-                else:
-                    transaction.roll_back()
+            if transaction.lane is lane and not transaction.committing:
+                transaction.roll_back()

@@ -79,6 +79,7 @@ class Service:
         self.lives: list[Life] = []
         self.restarts = 0
         self.restarting = False
+        self.restartable = False
 
     def start(self) -> Life:
         """Start the next incarnation, beside one that is still alive if there is one."""
@@ -87,7 +88,6 @@ class Service:
         self.simulation.emit("phase", "boot", lane=life.name, resource=life.name, after="boot")
         if life.incarnation > 1:
             self.restarts += 1
-        self.changed()
 
         async def live() -> None:
             try:
@@ -100,8 +100,10 @@ class Service:
                     )
                     self.changed()
 
-        live.__name__ = getattr(self.run, "__name__", "run")
+        name = getattr(self.run, "__name__", "run")
+        live.__name__ = "run" if name == "<lambda>" else name
         life.lane = self.simulation.spawn(self.name, live, incarnation=life.incarnation)
+        self.changed()
         return life
 
     @property
@@ -110,9 +112,13 @@ class Service:
         return [life for life in self.lives if life.alive]
 
     def changed(self) -> None:
-        """Whether a restart is going on: nobody is ready, or somebody is not."""
+        """A phase began or a life ended: say whether a restart is going on or could begin.
+
+        It goes on while nobody is ready or somebody is not.
+        """
         living = self.alive
         self.restarting = len(self.lives) > 1 and (len(living) != 1 or living[0].phase != "ready")
+        self.restartable = len(living) == 1 and not self.restarting
 
     def crash(self, life: Life | None = None) -> None:
         """Cut the power of an incarnation, by default of the oldest that is alive."""

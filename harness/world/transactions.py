@@ -26,7 +26,7 @@ from harness.world.sqlstates import (
     TransactionAborted,
     Unavailable,
 )
-from harness.world.versions import Key, Place, Row, freeze, overlay, render
+from harness.world.versions import NO_ROW, Key, Place, Row, StoredRow, overlay
 
 if TYPE_CHECKING:
     from harness.schedule.lanes import Lane
@@ -45,6 +45,7 @@ class Transaction:
     """The statements between begin and commit; take one from ``database.transaction()``."""
 
     __slots__ = (
+        "_begun",
         "_database",
         "_sites",
         "_snapshot",
@@ -53,7 +54,6 @@ class Transaction:
         "committing",
         "failure",
         "footsteps",
-        "is_orphan",
         "isolation",
         "lane",
         "locked",
@@ -74,11 +74,11 @@ class Transaction:
         self.failure: DatabaseError | None = None
         self.read_only = False
         self.over = False
-        self.is_orphan = False
         self._sites: dict[Place, tuple[str, Site | None]] = {}
         self._snapshot: int | None = None
         self.footsteps: Footsteps | None = None
         self._statements = 0
+        self._begun = False
         self.committing = False
 
     async def __aenter__(self) -> Self:
@@ -99,6 +99,11 @@ class Transaction:
             await self._commit()
         else:
             self._send_rollback()
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its client is dead, and it has not ended only because that is not known yet."""
+        return not self.lane.alive
 
     # --- statements ------------------------------------------------------------------------
 
@@ -126,13 +131,52 @@ class Transaction:
 
     async def put(self, table: str, key: Key, row: Row) -> None:
         """Insert the row, or replace the one that is there."""
-        place, frozen = (table, key), freeze(row)
+        place, frozen = (table, key), StoredRow(row)
 
         def effect(site: Site | None) -> None:
             self._lock(place)
             self._write("put", place, frozen, site)
 
         await self._send("put", place, effect, WRITES)
+
+    async def put_all(self, table: str, rows: Mapping[Key, Row]) -> None:
+        """Insert or replace several rows in one statement, locking them in the order of their keys.
+
+        Like PostgreSQL's multi-row ``INSERT … ON CONFLICT DO UPDATE`` it keeps the rows that it
+        has locked while it waits for the next one.
+        """
+        places = [(table, key) for key in sorted(rows)]
+        frozen = [StoredRow(rows[key]) for _, key in places]
+        database, site, done = self._database, site_of_caller(), [0]
+        self._statements += 1
+
+        def perform() -> bool:
+            self._begin(writes=True)
+            while done[0] < len(places):
+                place = places[done[0]]
+                if not self._can_go(place, WRITES, gives_way):
+                    if not self.lane.alive:
+                        self.roll_back()
+                    return False
+                self._lock(place)
+                self._write("put all", place, frozen[done[0]], site)
+                done[0] += 1
+            if self.alone:
+                self._take_effect()
+            return True
+
+        finished = not places
+        while not finished:
+            waits_for = self.waits_for = places[done[0]]
+            gives_way = database.locks.never_ends(waits_for, self)
+            finished = await database.simulation.operate(
+                f"put all {database.name}/{table}",
+                perform,
+                footprint=writes(*(f"{database.name}/{table}/{key}" for _, key in places)),
+                enabled=lambda at=waits_for, last=gives_way: self._can_go(at, WRITES, last),  # type: ignore[misc]
+                describe_wait=lambda at=waits_for: self._describe_wait(at),  # type: ignore[misc]
+                on_crash="orphan" if self.alone else "drop",
+            )
 
     async def update(self, table: str, key: Key, **columns: object) -> Row | None:
         """Change columns of the row and return all of it; None if there is no such row."""
@@ -142,7 +186,7 @@ class Transaction:
             found = self._find(place)
             if found is None:
                 return None
-            row = freeze({**found, **columns})
+            row = StoredRow({**found, **columns})
             self._write("update", place, row, site)
             return row
 
@@ -162,7 +206,7 @@ class Transaction:
 
     async def compare_and_put(self, table: str, key: Key, row: Row, expect: Expectation) -> bool:
         """Put the row if the one that is there is as expected (None: none is there)."""
-        place, frozen = (table, key), freeze(row)
+        place, frozen = (table, key), StoredRow(row)
 
         def effect(site: Site | None) -> bool:
             self._lock(place)
@@ -215,8 +259,9 @@ class Transaction:
         """Take the snapshot of the first statement; raise what forbids this one."""
         self.waits_for = None
         database = self._database
-        if self._snapshot is None and not self.over:
-            self.read_only = self.read_only or database.mode == "read only"
+        if not self._begun and not self.over:
+            self._begun = True
+            self.read_only = database.mode == "read only"
             if self.isolation != "read committed":
                 self._snapshot = database.versions.open_snapshot()
                 if self.isolation == "serializable":
@@ -232,11 +277,13 @@ class Transaction:
             return Unavailable(str(self.failure))
         if self.over:
             return TransactionAborted("the transaction has ended; nothing can be done in it")
-        if writes and self.read_only:
+        if writes and (self.read_only if self._begun else self._database.mode == "read only"):
             return ReadOnly("the transaction is read only")
         return None
 
     def _can_go(self, place: Place, how: str, gives_way: bool) -> bool:
+        if self.alone and self.over:
+            return False  # its client is dead, and somebody else took its rows
         locks = self._database.locks
         return (
             locks.holder(place, self) is None
@@ -279,7 +326,7 @@ class Transaction:
         if self.footsteps is not None:
             self.footsteps.reads[place] = None
         row = self._seen(place)
-        self._database.tell("read", verb, place, value=render(row), site=site)
+        self._database.tell("read", verb, place, value=NO_ROW if row is None else row, site=site)
         return row
 
     def _read_all(self, table: str, site: Site | None) -> dict[Key, Row]:
@@ -335,7 +382,12 @@ class Transaction:
             for place, before, after in told:
                 verb, site = self._sites[place]
                 self._database.tell(
-                    "write", verb, place, before=render(before), after=render(after), site=site
+                    "write",
+                    verb,
+                    place,
+                    before=NO_ROW if before is None else before,
+                    after=NO_ROW if after is None else after,
+                    site=site,
                 )
         self._finish()
 

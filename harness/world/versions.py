@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
-from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 Key: TypeAlias = Any
 Row: TypeAlias = Mapping[str, object]
@@ -20,16 +19,26 @@ Place: TypeAlias = tuple[str, Key]
 _first = itemgetter(0)
 
 
-def freeze(row: Row) -> Row:
-    """A copy of a row that nobody can change any more."""
-    return MappingProxyType(dict(row))
+class StoredRow(dict[str, object]):
+    """A row that nobody can change any more; as text it is ``column=value, column=value``."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a row is immutable; put a new one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = pop = popitem = clear = setdefault = _refuse
+
+    def __reduce__(self) -> tuple[type[StoredRow], tuple[dict[str, object]]]:
+        return StoredRow, (dict(self),)
+
+    def __str__(self) -> str:
+        return ", ".join([f"{column}={value}" for column, value in self.items()])
 
 
-def render(row: Row | None) -> str:
-    """A row as it is shown in a history."""
-    if row is None:
-        return "no row"
-    return ", ".join([f"{column}={value}" for column, value in row.items()])
+#: How the absence of a row is told in a history.
+NO_ROW = "no row"
 
 
 class Versions:
@@ -44,7 +53,7 @@ class Versions:
 
     def load(self, table: str, rows: Mapping[Key, Row]) -> None:
         """Put rows there as if they had always been there."""
-        self.tables.setdefault(table, {}).update((key, freeze(row)) for key, row in rows.items())
+        self.tables.setdefault(table, {}).update((key, StoredRow(row)) for key, row in rows.items())
         self._unsorted[table] = True
 
     def newest(self, place: Place) -> Row | None:

@@ -182,7 +182,7 @@ class World:
 
     def _can_restart(self, name: str) -> bool:
         service = self.services.get(name)
-        return service is not None and not service.restarting and len(service.alive) == 1
+        return service is not None and service.restartable
 
     def _strike(self, name: str, kind: str, delay_s: float) -> None:
         self._nemeses += 1

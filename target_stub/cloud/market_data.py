@@ -23,7 +23,7 @@ from target_stub.core.funding import step_bound
 from target_stub.core.mark import Averages
 from target_stub.core.parameters import ExchangeSpec
 from target_stub.guards import EPOCH_FENCE, WRITE_BOUND
-from target_stub.ports import Database, Life, Network, Row, Transaction
+from target_stub.ports import Database, Life, Network, Row
 
 TOPIC = "markets"
 TABLE = "markets"
@@ -58,8 +58,9 @@ class MarketData:
         self.guards = guards
         self.state: State = genesis(exchange, markets)
         self.refused = 0
-        self._quoted = trio.Event()
-        self._writing = trio.Lock()
+        self.quoted = trio.Event()
+        self.between_ticks = trio.Event()
+        self.between_ticks.set()
         self._ticks = 0
 
     async def run(self) -> None:
@@ -70,11 +71,12 @@ class MarketData:
             await self.begin(nursery)
             await self.life.stop_requested()
             self.life.enter("drain")
-            async with self._writing:
-                nursery.cancel_scope.cancel()
+            await self.between_ticks.wait()
+            nursery.cancel_scope.cancel()
 
     async def begin(self, nursery: trio.Nursery) -> None:
-        """Hydrate first; only then be ready and tick."""
+        """Hear a first quote, hydrate, and only then be ready and tick."""
+        await self.quoted.wait()
         await self.hydrate()
         self.life.enter("ready")
         nursery.start_soon(self.tick_for_ever)
@@ -84,13 +86,16 @@ class MarketData:
         self.life.enter("hydrate")
         async for attempt in retrying():
             with attempt:
-                async with self.database.transaction() as transaction:
-                    if EPOCH_FENCE in self.guards:
-                        await transaction.get_for_update(EPOCHS, TABLE)
-                        epoch = {"incarnation": self.life.incarnation}
-                        await transaction.put(EPOCHS, TABLE, epoch)
-                    rows = await transaction.scan(TABLE)
-                self.take_over(rows)
+                self.take_over(await self.read_rows())
+
+    async def read_rows(self) -> Mapping[str, Row]:
+        """All rows as one statement sees them; with the fence they and the epoch are taken as one."""
+        if EPOCH_FENCE not in self.guards:
+            return await self.database.scan(TABLE)
+        async with self.database.transaction() as transaction:
+            await transaction.get_for_update(EPOCHS, TABLE)
+            await transaction.put(EPOCHS, TABLE, {"incarnation": self.life.incarnation})
+            return await transaction.scan(TABLE)
 
     def take_over(self, rows: Mapping[str, Row]) -> None:
         """Make the rows that were read the state; KeyError when a listed market has none."""
@@ -115,19 +120,17 @@ class MarketData:
                         external_rates=quote.external_rates,
                     ),
                 )
-            self._quoted.set()
+            self.quoted.set()
 
     async def tick_for_ever(self) -> None:
         """Advance, commit and announce all markets at every multiple of the funding tick."""
         while True:
             await sleep_until_multiple(self.state.spec.funding_tick_ms)
-            await self.may_tick()
-            async with self._writing:
+            self.between_ticks = trio.Event()
+            try:
                 await self.tick()
-
-    async def may_tick(self) -> None:
-        """Wait for what a tick needs: at least one quote."""
-        await self._quoted.wait()
+            finally:
+                self.between_ticks.set()
 
     async def tick(self) -> None:
         """One funding tick: nothing is announced that was not committed."""
@@ -136,8 +139,7 @@ class MarketData:
         try:
             async for attempt in retrying():
                 with attempt:
-                    async with self.database.transaction() as transaction:
-                        await self.persist(transaction, rows)
+                    await self.persist(rows)
         except (StaleEpoch, Implausible):
             self.refused += 1
             return
@@ -151,17 +153,21 @@ class MarketData:
             tick = FundingTick(id=tick_id, at_ms=now_ms, market=symbol)
             self.state, _ = apply(self.state, tick)
 
-    async def persist(self, transaction: Transaction, rows: Mapping[str, Row]) -> None:
-        """Write all rows; the guards look at each of them first."""
-        if EPOCH_FENCE in self.guards:
-            epoch = await transaction.get_for_update(EPOCHS, TABLE)
-            if epoch is None or epoch["incarnation"] != self.life.incarnation:
-                raise StaleEpoch(f"{self.life.name} writes under epoch {epoch}")
-        for symbol, row in rows.items():
+    async def persist(self, rows: Mapping[str, Row]) -> None:
+        """Write all rows at once; a guard needs a transaction to look at them first."""
+        if not self.guards & {EPOCH_FENCE, WRITE_BOUND}:
+            await self.database.put_all(TABLE, rows)
+            return
+        async with self.database.transaction() as transaction:
+            if EPOCH_FENCE in self.guards:
+                epoch = await transaction.get_for_update(EPOCHS, TABLE)
+                if epoch is None or epoch["incarnation"] != self.life.incarnation:
+                    raise StaleEpoch(f"{self.life.name} writes under epoch {epoch}")
             if WRITE_BOUND in self.guards:
-                before = await transaction.get_for_update(TABLE, symbol)
-                check_plausible(self.state.markets[symbol].spec, before, row)
-            await transaction.put(TABLE, symbol, row)
+                for symbol, row in rows.items():
+                    before = await transaction.get_for_update(TABLE, symbol)
+                    check_plausible(self.state.markets[symbol].spec, before, row)
+            await transaction.put_all(TABLE, rows)
 
     def row_of(self, market: Market) -> Row:
         """What of a market is kept, with who wrote it."""

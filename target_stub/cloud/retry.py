@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 #: Serialization failure, deadlock, read-only, cannot connect now: PostgreSQL's retryable states.
 RETRYABLE_STATES = ("40001", "40P01", "25006", "57P03")
@@ -11,15 +11,13 @@ RETRYABLE_STATES = ("40001", "40P01", "25006", "57P03")
 
 def is_retryable(error: BaseException) -> bool:
     """Whether trying again later can help."""
-    return isinstance(error, ConnectionError) or getattr(error, "sqlstate", "") in RETRYABLE_STATES
+    return isinstance(error, ConnectionError | TimeoutError) or getattr(error, "sqlstate", "") in RETRYABLE_STATES
 
 
-def retrying(*, give_up_after_s: float = 60.0) -> AsyncRetrying:
-    """The retry policy of the exchange: random exponential waits of at most half a second."""
+def retrying() -> AsyncRetrying:
+    """The retry policy of the exchange: for ever, with random waits of at most half a second."""
     return AsyncRetrying(
         sleep=trio.sleep,
         retry=retry_if_exception(is_retryable),
         wait=wait_random_exponential(multiplier=0.05, max=0.5),
-        stop=stop_after_delay(give_up_after_s),
-        reraise=True,
     )

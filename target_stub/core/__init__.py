@@ -28,7 +28,6 @@ from target_stub.core.events import Duplicate, Event, Filled, FillType, Liquidat
 from target_stub.core.exchange import apply, apply_all
 from target_stub.core.margin import Health, MarketPrice, Prices, Rules, assess, is_due
 from target_stub.core.money import Usd, Usdc
-from target_stub.core.oracle import Oracle
 from target_stub.core.orders import (
     Account,
     Instruction,
@@ -50,6 +49,7 @@ from target_stub.core.parameters import (
     MarketSpec,
     Mode,
 )
+from target_stub.core.session import Session
 from target_stub.core.state import Market, SeedPosition, State, genesis, seeded
 
 __all__ = [
@@ -83,7 +83,6 @@ __all__ = [
     "MarketSpec",
     "Missing",
     "Mode",
-    "Oracle",
     "OracleUpdate",
     "Order",
     "OrderKind",
@@ -95,6 +94,7 @@ __all__ = [
     "Rejected",
     "Rules",
     "SeedPosition",
+    "Session",
     "SetMode",
     "SettleTrade",
     "Side",

@@ -1,4 +1,4 @@
-"""Where trio's own tests differ under the kernel, and why that is right; everything else is a bug."""
+"""Where trio's own tests differ under the kernel, and why; any other difference is a bug."""
 
 from __future__ import annotations
 

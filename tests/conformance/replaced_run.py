@@ -1,4 +1,4 @@
-"""A pytest plugin for a process of its own: trio's tests, run by our kernel instead of ``trio.run``.
+"""A pytest plugin for a process of its own: our kernel runs trio's tests, not ``trio.run``.
 
 ``trio.run`` is replaced before any test is imported. Which of the runnable tasks goes next is told
 by the environment: ``CHANGEOVER_ORDER`` is ``stock`` (nothing is replaced), ``fifo``, ``batch``
@@ -34,7 +34,6 @@ from harness.schedule.timers import VirtualClock
 ORDER = os.environ["CHANGEOVER_ORDER"]
 _generator = random.Random(int(os.environ.get("CHANGEOVER_SEED", "0")))
 _outcomes: dict[str, str] = {}
-_stuck: list[object] = []
 #: A clock that says so has nothing to wait for (trio's ``MockClock`` says 999,999,999).
 FOREVER_S = 999_999_999
 
@@ -59,7 +58,7 @@ class Loop:
         self.deadlines = trio_run.Deadlines()
         self.clock = clock or VirtualClock()
         self.kernel = Kernel(
-            ready=self.ready,
+            ready=self.ready,  # type: ignore[arg-type]
             deadlines=self.deadlines,
             clock=self.clock,
             main=main,
@@ -73,7 +72,9 @@ class Loop:
         """Until the last of trio's own tasks is gone."""
         while self.kernel.tasks_alive:
             self._wait()
-            for left in range(min(1, len(self.ready)) if ORDER == "any" else len(self.ready), 0, -1):
+            for left in range(
+                min(1, len(self.ready)) if ORDER == "any" else len(self.ready), 0, -1
+            ):
                 index = 0
                 if ORDER != "fifo":
                     index = _generator.randrange(len(self.ready) if ORDER == "any" else left)
@@ -94,8 +95,6 @@ class Loop:
         if "before_io_wait" in instruments:
             instruments.call("before_io_wait", wait_s)
         if wait_s >= FOREVER_S and not jumps:
-            # Kept, for the garbage collector would run the ``finally`` of its tasks anywhere.
-            _stuck.append(self)
             raise StuckError("nothing can run any more")
         if isinstance(self.clock, VirtualClock):
             self.clock.now += wait_s
@@ -157,6 +156,7 @@ def simulated_run(
             try:
                 loop.run()
             finally:
+                loop.kernel.dispose()
                 loop.runner.close()
     except trio.TrioInternalError:
         raise
@@ -169,8 +169,9 @@ def simulated_run(
 
 
 if ORDER != "stock":
-    trio.run = trio._core.run = trio_run.run = simulated_run
-    threading.Thread.start = _start_thread  # type: ignore[method-assign]
+    for module in (trio, trio._core, trio_run):
+        module.run = simulated_run  # type: ignore[attr-defined]
+    threading.Thread.start = _start_thread  # type: ignore
 
 
 @pytest.hookimpl(wrapper=True)

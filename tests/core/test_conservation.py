@@ -26,12 +26,12 @@ from target_stub.core import (
     Liquidate,
     Missing,
     Mode,
-    Oracle,
     OracleUpdate,
     OrderKind,
     PlaceOrder,
     PublishMarket,
     SeedPosition,
+    Session,
     SetMode,
     SettleTrade,
     Side,
@@ -79,8 +79,10 @@ usdc_prices = st.integers(9_900, 10_100).map(lambda number: Decimal(number).scal
 indices = st.integers(990 * 10**8, 1_010 * 10**8).map(lambda number: Decimal(number).scaleb(-8))
 
 
-def _commands(number: int) -> st.SearchStrategy[Command]:
-    head = {"id": st.just(f"c{number}"), "at_ms": st.just(number * 1_000)}
+Head = dict[str, st.SearchStrategy[str] | st.SearchStrategy[int]]
+
+
+def _orders(head: Head) -> st.SearchStrategy[Command]:
     orders = st.builds(
         PlaceOrder,
         **head,
@@ -114,12 +116,13 @@ def _commands(number: int) -> st.SearchStrategy[Command]:
         trigger_price=prices,
         pair=st.just("exit"),
     )
+    return st.one_of(orders, orders, orders, market_orders, exits)
+
+
+def _commands(number: int) -> st.SearchStrategy[Command]:
+    head: Head = {"id": st.just(f"c{number}"), "at_ms": st.just(number * 1_000)}
     return st.one_of(
-        orders,
-        orders,
-        orders,
-        market_orders,
-        exits,
+        *[_orders(head)] * 4,
         st.builds(Deposit, **head, account=people, amount=amounts),
         st.builds(Withdraw, **head, account=people, amount=amounts),
         st.builds(CancelAll, **head, account=st.none() | people, except_tpsl=st.booleans()),
@@ -162,7 +165,7 @@ sequences = st.integers(1, 40).flatmap(
 
 
 def _start(spec: ExchangeSpec) -> State:
-    return Oracle.opened(
+    return Session.opened(
         spec,
         MARKETS.values(),
         marks_usd=dict.fromkeys(MARKETS, Decimal(1_000)),

@@ -18,9 +18,9 @@ from target_stub.core import (
     FundingProfile,
     MarketPrice,
     Missing,
-    Oracle,
     Position,
     SeedPosition,
+    Session,
     Side,
     Usd,
     Usdc,
@@ -44,9 +44,9 @@ BTC = "BTC-USD-PERP"
 ROUND_NUMBERS = replace(BTC_USD_PERP, order_size_increment=Decimal("0.5"), price_tick=Decimal(1))
 
 
-def long_50() -> Oracle:
+def long_50() -> Session:
     """The account of the January 2026 example: long 50 at an index of 1000, spot 100."""
-    return Oracle.opened(
+    return Session.opened(
         JANUARY_2026,
         [ROUND_NUMBERS],
         marks_usd={BTC: Decimal(112)},
@@ -84,12 +84,12 @@ def test_f1_index_accrual_and_settlement() -> None:
     assert after_three_hours == Decimal(1006)
     assert accrued_usd(Decimal(50), Decimal(1000), after_three_hours, Decimal(1)) == Usd.of(-300)
 
-    oracle = long_50()
-    oracle.publish(BTC, mark_usd=Decimal(112), index=after_three_hours)
-    oracle.order("short", Side.SELL, Decimal("0.5"), BTC, price=Decimal(112))
-    oracle.order("long", Side.BUY, Decimal("0.5"), BTC, price=Decimal(112))
-    assert oracle.state.account("long").balance_usdc == 10_000 - 300
-    position = oracle.position("long", BTC)
+    exchange = long_50()
+    exchange.publish(BTC, mark_usd=Decimal(112), index=after_three_hours)
+    exchange.order("short", Side.SELL, Decimal("0.5"), BTC, price=Decimal(112))
+    exchange.order("long", Side.BUY, Decimal("0.5"), BTC, price=Decimal(112))
+    assert exchange.state.account("long").balance_usdc == 10_000 - 300
+    position = exchange.position("long", BTC)
     assert position is not None
     assert position.cached_funding_index == 1006
 
@@ -124,17 +124,17 @@ def test_f2_current_documentation_example() -> None:
 
 
 def test_f4_incident_replay() -> None:
-    oracle = long_50()
-    before = total_equity(oracle.state, oracle.state.known_prices(), Decimal(1))
-    oracle.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
-    oracle.publish(BTC, mark_usd=Decimal(112), index=Decimal(0))
+    exchange = long_50()
+    before = total_equity(exchange.state, exchange.state.known_prices(), Decimal(1))
+    exchange.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
+    exchange.publish(BTC, mark_usd=Decimal(112), index=Decimal(0))
     balance = Usd.of(10_000)
-    prices = oracle.state.known_prices()
-    long, short = (oracle.state.account(name) for name in ("long", "short"))
+    prices = exchange.state.known_prices()
+    long, short = (exchange.state.account(name) for name in ("long", "short"))
     assert account_value(long, prices, Decimal(1)) - balance == Usd.of(50_000)
     assert account_value(short, prices, Decimal(1)) - balance == Usd.of(-50_000)
-    assert total_equity(oracle.state, prices, Decimal(1)) == before
-    assert conservation_gap(oracle.state) == Usdc.of(0)
+    assert total_equity(exchange.state, prices, Decimal(1)) == before
+    assert conservation_gap(exchange.state) == Usdc.of(0)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_realised_funding_has_no_price_factor_and_keeps_its_remainder() -> None:
 
 
 def test_a_tick_on_a_market_without_an_index_raises() -> None:
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         JANUARY_2026,
         [BTC_USD_PERP],
         marks_usd={},
@@ -244,17 +244,17 @@ def test_a_tick_on_a_market_without_an_index_raises() -> None:
         funding_index=Decimal(0),
         balances={},
     )
-    oracle.spot(BTC, Decimal(93_000), usdc_price=Decimal(1), external_rates=(Decimal(0),))
+    exchange.spot(BTC, Decimal(93_000), usdc_price=Decimal(1), external_rates=(Decimal(0),))
     with pytest.raises(Missing, match="BTC-USD-PERP has no funding_at_ms yet"):
-        oracle.tick(BTC, 5_000)
+        exchange.tick(BTC, 5_000)
 
 
 def test_the_tick_uses_the_premium_so_far() -> None:
-    oracle = long_50()
-    oracle.publish(BTC, mark_usd=Decimal(112), index=Decimal(1000), premium=Decimal(12))
-    oracle.spot(BTC, Decimal(100), usdc_price=Decimal(1), external_rates=(Decimal("0.12"),) * 3)
-    oracle.tick(BTC, HOUR_MS)
-    market = oracle.state.market(BTC)
+    exchange = long_50()
+    exchange.publish(BTC, mark_usd=Decimal(112), index=Decimal(1000), premium=Decimal(12))
+    exchange.spot(BTC, Decimal(100), usdc_price=Decimal(1), external_rates=(Decimal("0.12"),) * 3)
+    exchange.tick(BTC, HOUR_MS)
+    market = exchange.state.market(BTC)
     assert market.funding_index == Decimal("1001.5")
     assert market.mark_usd == 112
     assert market.premium_usdc == 2, "2 % of 100: the cap of the market, not the example's 12"
@@ -289,24 +289,26 @@ def test_conservation_is_blind_to_a_reset_index() -> None:
 
 def test_repairing_the_index_is_not_a_repair() -> None:
     """Whoever traded meanwhile cached the wrong index and pays the whole of it afterwards."""
-    oracle = long_50()
-    oracle.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
-    undisturbed = oracle.health("long").account_value_usd
-    oracle.publish(BTC, mark_usd=Decimal(112), index=Decimal(0))
-    repaired = Oracle(oracle.state, oracle.at_ms)
+    exchange = long_50()
+    exchange.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
+    undisturbed = exchange.health("long").account_value_usd
+    exchange.publish(BTC, mark_usd=Decimal(112), index=Decimal(0))
+    repaired = Session(exchange.state, exchange.at_ms)
     repaired.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
     assert repaired.health("long").account_value_usd == undisturbed, "nothing happened in between"
 
-    oracle.order("short", Side.BUY, Decimal("0.5"), BTC, price=Decimal(112), reduce_only=True)
-    oracle.order("long", Side.SELL, Decimal("0.5"), BTC, price=Decimal(112))
-    assert oracle.state.account("long").balance_usdc == 10_000 + 50_000
-    oracle.withdraw("long", Usdc.of(40_000))
-    assert oracle.state.account("long").balance_usdc == 20_000, "money that was never there is gone"
-    oracle.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
-    position = oracle.position("long", BTC)
+    exchange.order("short", Side.BUY, Decimal("0.5"), BTC, price=Decimal(112), reduce_only=True)
+    exchange.order("long", Side.SELL, Decimal("0.5"), BTC, price=Decimal(112))
+    assert exchange.state.account("long").balance_usdc == 10_000 + 50_000
+    exchange.withdraw("long", Usdc.of(40_000))
+    assert exchange.state.account("long").balance_usdc == 20_000, (
+        "money that was never there is gone"
+    )
+    exchange.publish(BTC, mark_usd=Decimal(112), index=Decimal("1001.5"))
+    position = exchange.position("long", BTC)
     assert position is not None
     assert position.cached_funding_index == 0
     charged = accrued_usd(position.size, Decimal(0), Decimal("1001.5"), Decimal(1))
     assert charged == Usd.of("-49574.25")
-    assert oracle.health("long").is_due
-    assert conservation_gap(oracle.state) == Usdc.of(0)
+    assert exchange.health("long").is_due
+    assert conservation_gap(exchange.state) == Usdc.of(0)

@@ -20,10 +20,10 @@ from target_stub.core import (
     Liquidated,
     MarketSpec,
     Mode,
-    Oracle,
     Reason,
     Rejected,
     SeedPosition,
+    Session,
     Side,
     Usd,
     Usdc,
@@ -47,9 +47,9 @@ def position(account: str, market: str, size: str, entry: int) -> SeedPosition:
     )
 
 
-def alice(spec: ExchangeSpec) -> Oracle:
+def alice(spec: ExchangeSpec) -> Session:
     """The portfolio of the liquidations page."""
-    return Oracle.opened(
+    return Session.opened(
         spec,
         [BTC_USD_PERP, ETH_USD_PERP],
         marks_usd={BTC: Decimal(54_800), ETH: Decimal(3_400)},
@@ -90,36 +90,36 @@ def test_l1_table_with_fee_50(share: str, mmr: str, penalty: str, value: str, ra
 
 
 def test_l1_liquidation_with_fee_50() -> None:
-    oracle = alice(FEE_50)
-    health = oracle.health("alice")
+    exchange = alice(FEE_50)
+    health = exchange.health("alice")
     assert health.account_value_usd == 80
     assert health.maintenance_usd == Decimal("88.8")
-    oracle.check_health()
-    (liquidated,) = oracle.of(Liquidated)
+    exchange.check_health()
+    (liquidated,) = exchange.of(Liquidated)
     assert liquidated.share == Decimal("0.4")
     assert liquidated.penalty == Usdc.of("17.76")
     assert (liquidated.account_value, liquidated.mmr) == (Usd.of(80), Usd.of("88.8"))
-    fills = oracle.of(Filled)
+    fills = exchange.of(Filled)
     assert {fill.fill_type for fill in fills} == {FillType.LIQUIDATION}
     assert sum((fill.taker.realised_pnl.value for fill in fills), Decimal(0)) == -368
-    account = oracle.state.account("alice")
+    account = exchange.state.account("alice")
     assert account.balance_usdc == Decimal("614.24")
     assert account.size(BTC) == Decimal("0.06")
     assert account.size(ETH) == Decimal("-0.6")
-    vault = oracle.state.account(LIQUIDATOR_VAULT)
+    vault = exchange.state.account(LIQUIDATOR_VAULT)
     assert (vault.size(BTC), vault.size(ETH)) == (Decimal("0.04"), Decimal("-0.4"))
     assert vault.balance_usdc == 10_000 + Decimal("17.76")
-    ratio = oracle.health("alice").margin_ratio
+    ratio = exchange.health("alice").margin_ratio
     assert ratio == Decimal("0.85604113")
-    assert set(positions_by_market(oracle.state).values()) == {0}
-    assert conservation_gap(oracle.state) == Usdc.of(0)
+    assert set(positions_by_market(exchange.state).values()) == {0}
+    assert conservation_gap(exchange.state) == Usdc.of(0)
     assert "alice liquidated by 40 %" in liquidated.describe()
 
 
 def test_l1_liquidation_with_the_fee_70_of_the_text_takes_60_percent() -> None:
-    oracle = alice(JANUARY_2026)
-    oracle.check_health()
-    (liquidated,) = oracle.of(Liquidated)
+    exchange = alice(JANUARY_2026)
+    exchange.check_health()
+    (liquidated,) = exchange.of(Liquidated)
     assert liquidated.share == Decimal("0.6")
     assert liquidated.penalty == Usdc.of("37.296")
 
@@ -146,44 +146,44 @@ def test_a_bankrupt_account_is_cut_completely() -> None:
 
 
 def test_liquidate_is_refused_unless_the_own_values_say_so() -> None:
-    oracle = alice(JANUARY_2026)
-    oracle.publish(BTC, mark_usd=Decimal(60_000), index=Decimal(0))
-    before = oracle.state.accounts
-    (event,) = oracle.do(Liquidate(id="l", at_ms=0, account="alice"))
+    exchange = alice(JANUARY_2026)
+    exchange.publish(BTC, mark_usd=Decimal(60_000), index=Decimal(0))
+    before = exchange.state.accounts
+    (event,) = exchange.do(Liquidate(id="l", at_ms=0, account="alice"))
     assert isinstance(event, Rejected)
     assert event.reason is Reason.NOT_DUE
-    assert oracle.state.accounts == before
-    oracle.publish(BTC, mark_usd=Decimal(54_800), index=Decimal(0))
-    oracle.must(Liquidate(id="m", at_ms=0, account="alice"))
-    assert oracle.of(Liquidated)
+    assert exchange.state.accounts == before
+    exchange.publish(BTC, mark_usd=Decimal(54_800), index=Decimal(0))
+    exchange.must(Liquidate(id="m", at_ms=0, account="alice"))
+    assert exchange.of(Liquidated)
 
 
 def test_a_reset_index_liquidates_the_wrong_account() -> None:
-    oracle = alice(JANUARY_2026)
-    oracle.publish(BTC, mark_usd=Decimal(60_000), index=Decimal(0))
-    oracle.publish(ETH, mark_usd=Decimal(3_000), index=Decimal(0))
-    oracle.check_health()
-    assert not oracle.of(Liquidated)
-    oracle.publish(BTC, mark_usd=Decimal(60_000), index=Decimal(9_500))
-    oracle.check_health()
-    (liquidated,) = oracle.of(Liquidated)
+    exchange = alice(JANUARY_2026)
+    exchange.publish(BTC, mark_usd=Decimal(60_000), index=Decimal(0))
+    exchange.publish(ETH, mark_usd=Decimal(3_000), index=Decimal(0))
+    exchange.check_health()
+    assert not exchange.of(Liquidated)
+    exchange.publish(BTC, mark_usd=Decimal(60_000), index=Decimal(9_500))
+    exchange.check_health()
+    (liquidated,) = exchange.of(Liquidated)
     assert liquidated.account == "alice"
-    assert conservation_gap(oracle.state) == Usdc.of(0)
+    assert conservation_gap(exchange.state) == Usdc.of(0)
 
 
 @pytest.mark.parametrize("mode", [Mode.MAINTENANCE, Mode.CANCEL_ONLY, Mode.POST_ONLY])
 def test_modes_pause_liquidations_only_since_february_2026(mode: Mode) -> None:
     for spec, paused in ((JANUARY_2026, False), (AFTER_INCIDENT, True)):
-        oracle = alice(replace(spec, post_only_band=None))
-        oracle.mode(mode)
-        (event, *_) = oracle.check_health()
+        exchange = alice(replace(spec, post_only_band=None))
+        exchange.mode(mode)
+        (event, *_) = exchange.check_health()
         assert isinstance(event, Rejected) is paused
-        assert bool(oracle.of(Liquidated)) is not paused
+        assert bool(exchange.of(Liquidated)) is not paused
 
 
 def test_health_check_cancels_orders_of_accounts_below_initial_margin() -> None:
     """D1 as a command: the buy and the most passive sell go, 8 are left to sell."""
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         JANUARY_2026,
         [ETH_USD_PERP],
         marks_usd={ETH: Decimal(2_000)},
@@ -198,16 +198,16 @@ def test_health_check_cancels_orders_of_accounts_below_initial_margin() -> None:
         (Side.SELL, 3, 2100),
         (Side.SELL, 3, 2200),
     ):
-        oracle.order("alice", side, Decimal(size), ETH, price=Decimal(price))
-    assert len(oracle.state.account("alice").orders) == 4
-    oracle.publish(ETH, mark_usd=Decimal(1_975), index=Decimal(0))
-    oracle.check_health()
-    kept = oracle.state.account("alice").orders.values()
+        exchange.order("alice", side, Decimal(size), ETH, price=Decimal(price))
+    assert len(exchange.state.account("alice").orders) == 4
+    exchange.publish(ETH, mark_usd=Decimal(1_975), index=Decimal(0))
+    exchange.check_health()
+    kept = exchange.state.account("alice").orders.values()
     assert [(order.side, order.remaining, order.price) for order in kept] == [
         (Side.SELL, Decimal(5), Decimal(2150)),
         (Side.SELL, Decimal(3), Decimal(2100)),
     ]
-    assert not oracle.of(Liquidated)
+    assert not exchange.of(Liquidated)
 
 
 SMALL = MarketSpec(
@@ -237,7 +237,7 @@ SMALL = MarketSpec(
 def test_l4_socialised_loss(
     denominator: LossDenominator, mark: int, paid: str, to_fund: str
 ) -> None:
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         replace(JANUARY_2026, loss_denominator=denominator),
         [SMALL],
         marks_usd={SMALL.symbol: Decimal(mark)},
@@ -246,9 +246,26 @@ def test_l4_socialised_loss(
         balances={name: Usdc.of(1_000) for name in ("a", "b", "c", LIQUIDATOR_VAULT)},
         positions=[position("a", SMALL.symbol, "50", 100), position("b", SMALL.symbol, "-50", 100)],
     )
-    oracle.withdraw("c", Usdc.of(500))
-    (withdrawn,) = oracle.of(Withdrawn)
+    exchange.withdraw("c", Usdc.of(500))
+    (withdrawn,) = exchange.of(Withdrawn)
     assert (withdrawn.paid, withdrawn.socialised) == (Usdc.of(paid), Usdc.of(to_fund))
-    assert oracle.state.account("c").balance_usdc == 500
-    assert oracle.state.account(LIQUIDATOR_VAULT).balance_usdc == 1_000 + Decimal(to_fund)
-    assert conservation_gap(oracle.state) == Usdc.of(0)
+    assert exchange.state.account("c").balance_usdc == 500
+    assert exchange.state.account(LIQUIDATOR_VAULT).balance_usdc == 1_000 + Decimal(to_fund)
+    assert conservation_gap(exchange.state) == Usdc.of(0)
+
+
+def test_a_share_is_rounded_up_to_whole_increments() -> None:
+    exchange = Session.opened(
+        replace(FEE_50, liquidation_target_ratio=Decimal(1)),
+        [SMALL],
+        marks_usd={SMALL.symbol: Decimal(100)},
+        usdc_price=Decimal(1),
+        funding_index=Decimal(0),
+        balances={name: Usdc.of(14) for name in ("a", "b")},
+        positions=[position("a", SMALL.symbol, "3", 100), position("b", SMALL.symbol, "-3", 100)],
+    )
+    exchange.must(Liquidate(id="l", at_ms=0, account="a"))
+    (liquidated,) = exchange.of(Liquidated)
+    assert liquidated.share == Decimal("0.2"), "20 % of 3 is 0.6, and 1 is the increment"
+    assert dict(liquidated.moved) == {SMALL.symbol: Decimal(1)}
+    assert exchange.state.account("a").size(SMALL.symbol) == 2

@@ -18,7 +18,6 @@ from target_stub.core import (
     MarketPrice,
     MarketSpec,
     Missing,
-    Oracle,
     Order,
     OrderKind,
     Position,
@@ -26,6 +25,7 @@ from target_stub.core import (
     Rejected,
     Rules,
     SeedPosition,
+    Session,
     Side,
     Usd,
     Usdc,
@@ -145,7 +145,7 @@ def test_m2_open_loss_of_aggressive_orders() -> None:
 )
 def test_m6_risk_check(rule: OpenSizeRule, last_is_refused: bool) -> None:
     """The example counts 5 + 8 = 13 sells as open size; the netting formula of M1 gives 10."""
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         replace(JANUARY_2026, open_size_rule=rule),
         [XYZ_MARKET],
         marks_usd={XYZ: Decimal(100)},
@@ -153,19 +153,19 @@ def test_m6_risk_check(rule: OpenSizeRule, last_is_refused: bool) -> None:
         funding_index=Decimal(0),
         balances={"alice": Usdc.of(100), "bob": Usdc.of(10_000)},
     )
-    oracle.order("bob", Side.SELL, Decimal(10), XYZ, price=Decimal(100))
-    oracle.order("alice", Side.BUY, Decimal(10), XYZ, price=Decimal(100))
-    assert oracle.health("alice").initial_usd == 100
-    oracle.publish(XYZ, mark_usd=Decimal(98), index=Decimal(0))
-    health = oracle.health("alice")
+    exchange.order("bob", Side.SELL, Decimal(10), XYZ, price=Decimal(100))
+    exchange.order("alice", Side.BUY, Decimal(10), XYZ, price=Decimal(100))
+    assert exchange.health("alice").initial_usd == 100
+    exchange.publish(XYZ, mark_usd=Decimal(98), index=Decimal(0))
+    health = exchange.health("alice")
     assert health.initial_usd == 98
     assert health.account_value_usd == 80
     assert unrealised_pnl(
-        oracle.state.account("alice"), oracle.state.known_prices(), Decimal(1)
+        exchange.state.account("alice"), exchange.state.known_prices(), Decimal(1)
     ) == Usd.of(-20)
-    events = oracle.order("alice", Side.SELL, Decimal(5), XYZ, price=Decimal(98))
+    events = exchange.order("alice", Side.SELL, Decimal(5), XYZ, price=Decimal(98))
     assert not any(isinstance(event, Rejected) for event in events)
-    (event, *_) = oracle.order("alice", Side.SELL, Decimal(8), XYZ, price=Decimal(98))
+    (event, *_) = exchange.order("alice", Side.SELL, Decimal(8), XYZ, price=Decimal(98))
     assert isinstance(event, Rejected) is last_is_refused
     if isinstance(event, Rejected):
         assert event.reason is Reason.INITIAL_MARGIN
@@ -204,7 +204,7 @@ def test_position_limit_example(side: Side, size: int, accepted: bool) -> None:
 
 def test_position_cost_examples_of_the_margin_terms() -> None:
     def entered(side: Side, usdc_price: str) -> Position:
-        oracle = Oracle.opened(
+        exchange = Session.opened(
             JANUARY_2026,
             [ETH_USD_PERP],
             marks_usd={ETH: Decimal(2000)},
@@ -212,9 +212,9 @@ def test_position_cost_examples_of_the_margin_terms() -> None:
             funding_index=Decimal(0),
             balances={"alice": Usdc.of(10_000), "bob": Usdc.of(10_000)},
         )
-        oracle.order("bob", side.opposite, Decimal(1), ETH, price=Decimal(2000))
-        oracle.order("alice", side, Decimal(1), ETH, price=Decimal(2000))
-        position = oracle.position("alice", ETH)
+        exchange.order("bob", side.opposite, Decimal(1), ETH, price=Decimal(2000))
+        exchange.order("alice", side, Decimal(1), ETH, price=Decimal(2000))
+        position = exchange.position("alice", ETH)
         assert position is not None
         return position
 
@@ -271,7 +271,7 @@ def test_a_missing_price_is_never_a_zero() -> None:
 
 
 def test_withdrawing_more_than_is_free_is_refused() -> None:
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         JANUARY_2026,
         [BTC_USD_PERP],
         marks_usd={BTC: Decimal(90_000)},
@@ -289,8 +289,8 @@ def test_withdrawing_more_than_is_free_is_refused() -> None:
             for name, size in (("long", 1), ("short", -1))
         ],
     )
-    (refused,) = oracle.withdraw("long", Usdc.of("200.00000001"))
+    (refused,) = exchange.withdraw("long", Usdc.of("200.00000001"))
     assert isinstance(refused, Rejected)
     assert refused.reason is Reason.NOT_WITHDRAWABLE
-    oracle.withdraw("long", Usdc.of(200))
-    assert oracle.state.account("long").balance_usdc == 1_800
+    exchange.withdraw("long", Usdc.of(200))
+    assert exchange.state.account("long").balance_usdc == 1_800

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from target_stub.core import BTC_USD_PERP, JANUARY_2026, Missing, Oracle, Side, Usdc
+from target_stub.core import BTC_USD_PERP, JANUARY_2026, Missing, Session, Side, Usdc
 from target_stub.core.mark import (
     NO_AVERAGES,
     Averages,
@@ -80,7 +80,7 @@ def test_external_fair_price() -> None:
 
 def test_extreme_quotes_on_an_empty_book_move_the_mark() -> None:
     """The second wave of the incident: post-only quotes inside the band become the mark price."""
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         JANUARY_2026,
         [BTC_USD_PERP],
         marks_usd={BTC: Decimal(100_000)},
@@ -88,10 +88,10 @@ def test_extreme_quotes_on_an_empty_book_move_the_mark() -> None:
         funding_index=Decimal(0),
         balances={"alice": Usdc.of(1_000_000)},
     )
-    oracle.spot(BTC, Decimal(100_000), usdc_price=Decimal(1), external_rates=(Decimal(0),) * 3)
-    oracle.tick(BTC, 5_000)
-    assert oracle.state.market(BTC).mark_usd == 100_000
-    oracle.order("alice", Side.BUY, Decimal(1), BTC, price=Decimal(105_000))
-    oracle.order("alice", Side.SELL, Decimal(1), BTC, price=Decimal(106_000))
-    oracle.tick(BTC, 10_000)
-    assert oracle.state.market(BTC).mark_usd == Decimal(105_500)
+    exchange.spot(BTC, Decimal(100_000), usdc_price=Decimal(1), external_rates=(Decimal(0),) * 3)
+    exchange.tick(BTC, 5_000)
+    assert exchange.state.market(BTC).mark_usd == 100_000
+    exchange.order("alice", Side.BUY, Decimal(1), BTC, price=Decimal(105_000))
+    exchange.order("alice", Side.SELL, Decimal(1), BTC, price=Decimal(106_000))
+    exchange.tick(BTC, 10_000)
+    assert exchange.state.market(BTC).mark_usd == Decimal(105_500)

@@ -24,13 +24,13 @@ from target_stub.core import (
     MarketSpec,
     Missing,
     Mode,
-    Oracle,
     OrderKind,
     PlaceOrder,
     PublishMarket,
     Reason,
     Rejected,
     SeedPosition,
+    Session,
     SettleTrade,
     Side,
     Trigger,
@@ -59,7 +59,7 @@ def opened(
     market: MarketSpec = HUNDRED,
     mark: int = 100,
     long: int | None = None,
-) -> Oracle:
+) -> Session:
     """Alice, Bob and Carol with much money; with ``long``, Alice holds that much of Bob's short."""
     positions = [
         SeedPosition(
@@ -72,7 +72,7 @@ def opened(
         for name, size in (("alice", long), ("bob", -(long or 0)))
         if size
     ]
-    return Oracle.opened(
+    return Session.opened(
         spec,
         [market],
         marks_usd={market.symbol: Decimal(mark)},
@@ -103,8 +103,8 @@ def reason_of(events: tuple[Event, ...]) -> Reason | None:
     ],
 )
 def test_bands_are_one_sided(side: Side, price: int, expected: Reason | None) -> None:
-    oracle = opened()
-    events = oracle.order("alice", side, Decimal(10), XYZ, price=Decimal(price))
+    exchange = opened()
+    events = exchange.order("alice", side, Decimal(10), XYZ, price=Decimal(price))
     assert reason_of(events) is expected
 
 
@@ -113,12 +113,12 @@ def test_bands_give_a_market_buy_its_limit() -> None:
         Side.BUY, reference_usd=Decimal(100), width=Decimal("0.05"), tick=Decimal("0.1")
     )
     assert edge == 105
-    oracle = opened()
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(105))
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal("105.1"))
-    oracle.order("alice", Side.BUY, Decimal(10), XYZ)
-    assert [fill.price for fill in oracle.of(Filled)] == [Usd.of(105)]
-    assert oracle.state.account("alice").size(XYZ) == 5
+    exchange = opened()
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(105))
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal("105.1"))
+    exchange.order("alice", Side.BUY, Decimal(10), XYZ)
+    assert [fill.price for fill in exchange.of(Filled)] == [Usd.of(105)]
+    assert exchange.state.account("alice").size(XYZ) == 5
 
 
 def test_vwap_example_fills_25_at_20000() -> None:
@@ -126,14 +126,14 @@ def test_vwap_example_fills_25_at_20000() -> None:
     market = replace(
         BTC_USD_PERP, order_size_increment=Decimal(1), price_bands_width=Decimal("0.0075")
     )
-    oracle = opened(market=market, mark=20_000)
+    exchange = opened(market=market, mark=20_000)
     for price in (19_900, 20_050, 20_100):
-        oracle.order("bob", Side.SELL, Decimal(10), BTC, price=Decimal(price))
+        exchange.order("bob", Side.SELL, Decimal(10), BTC, price=Decimal(price))
     to_20000 = (Decimal(20_000) / Decimal(19_900) - 1).quantize(Decimal("1e-20"))
-    oracle.order("alice", Side.BUY, Decimal(50), BTC, slippage=to_20000)
-    assert [fill.size for fill in oracle.of(Filled)] == [10, 10, 5]
-    assert oracle.state.account("alice").size(BTC) == 25
-    position = oracle.position("alice", BTC)
+    exchange.order("alice", Side.BUY, Decimal(50), BTC, slippage=to_20000)
+    assert [fill.size for fill in exchange.of(Filled)] == [10, 10, 5]
+    assert exchange.state.account("alice").size(BTC) == 25
+    position = exchange.position("alice", BTC)
     assert position is not None
     assert position.cost_usdc / 25 == 20_000
     # Defect of the source: 10 @ 19,900 and 20 @ 20,050 average 20,000 and not 19,975.
@@ -164,11 +164,13 @@ def test_vwap_cap_of_a_sell_is_a_floor() -> None:
 )
 def test_b1_post_only_band(side: Side, price: Decimal | int, expected: Reason | None) -> None:
     for resting in (False, True):
-        oracle = opened(AFTER_INCIDENT, BTC_USD_PERP, 100_000)
-        oracle.spot(BTC, Decimal(100_000), usdc_price=Decimal(1), external_rates=(Decimal(0),) * 3)
+        exchange = opened(AFTER_INCIDENT, BTC_USD_PERP, 100_000)
+        exchange.spot(
+            BTC, Decimal(100_000), usdc_price=Decimal(1), external_rates=(Decimal(0),) * 3
+        )
         if not resting:
-            oracle.mode(Mode.POST_ONLY)
-        events = oracle.order(
+            exchange.mode(Mode.POST_ONLY)
+        events = exchange.order(
             "alice",
             side,
             Decimal(1),
@@ -177,46 +179,46 @@ def test_b1_post_only_band(side: Side, price: Decimal | int, expected: Reason | 
             instruction=Instruction.POST_ONLY,
         )
         if resting:
-            events = oracle.mode(Mode.POST_ONLY)
+            events = exchange.mode(Mode.POST_ONLY)
         assert reason_of(events) is expected
-        assert bool(oracle.state.account("alice").orders) is (expected is None)
+        assert bool(exchange.state.account("alice").orders) is (expected is None)
 
 
 def test_price_time_priority_and_price_improvement() -> None:
-    oracle = opened()
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(101))
-    oracle.order("carol", Side.SELL, Decimal(5), XYZ, price=Decimal(101))
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
-    oracle.order("alice", Side.BUY, Decimal(12), XYZ, price=Decimal(102))
-    fills = [(fill.maker.account, fill.price.value, fill.size) for fill in oracle.of(Filled)]
+    exchange = opened()
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(101))
+    exchange.order("carol", Side.SELL, Decimal(5), XYZ, price=Decimal(101))
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
+    exchange.order("alice", Side.BUY, Decimal(12), XYZ, price=Decimal(102))
+    fills = [(fill.maker.account, fill.price.value, fill.size) for fill in exchange.of(Filled)]
     assert fills == [
         ("bob", Decimal(100), Decimal(5)),
         ("bob", Decimal(101), Decimal(5)),
         ("carol", Decimal(101), Decimal(2)),
     ]
-    assert oracle.state.market(XYZ).last_trade_usd == 101
+    assert exchange.state.market(XYZ).last_trade_usd == 101
 
 
 def test_post_only_that_would_trade_is_cancelled() -> None:
-    oracle = opened()
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
-    events = oracle.order(
+    exchange = opened()
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
+    events = exchange.order(
         "alice", Side.BUY, Decimal(5), XYZ, price=Decimal(100), instruction=Instruction.POST_ONLY
     )
     assert reason_of(events) is Reason.POST_ONLY_WOULD_TRADE
-    assert not oracle.state.account("alice").orders
-    assert not oracle.of(Filled)
+    assert not exchange.state.account("alice").orders
+    assert not exchange.of(Filled)
 
 
 def test_immediate_or_cancel_never_rests() -> None:
-    oracle = opened()
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
-    events = oracle.order(
+    exchange = opened()
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
+    events = exchange.order(
         "alice", Side.BUY, Decimal(8), XYZ, price=Decimal(100), instruction=Instruction.IOC
     )
     assert reason_of(events) is Reason.NOT_FILLED
-    assert oracle.state.account("alice").size(XYZ) == 5
-    assert not oracle.state.account("alice").orders
+    assert exchange.state.account("alice").size(XYZ) == 5
+    assert not exchange.state.account("alice").orders
 
 
 @pytest.mark.parametrize(
@@ -228,13 +230,13 @@ def test_immediate_or_cancel_never_rests() -> None:
     ],
 )
 def test_self_trade_prevention(policy: SelfTradePrevention, left: int, bought: int) -> None:
-    oracle = opened(replace(JANUARY_2026, self_trade_prevention=policy))
-    oracle.order("alice", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(101))
-    oracle.order("alice", Side.BUY, Decimal(5), XYZ, price=Decimal(101))
-    assert oracle.state.account("alice").size(XYZ) == bought
-    assert len(oracle.state.account("alice").orders) == left
-    assert any(event.reason is Reason.SELF_TRADE for event in oracle.of(OrderCancelled))
+    exchange = opened(replace(JANUARY_2026, self_trade_prevention=policy))
+    exchange.order("alice", Side.SELL, Decimal(5), XYZ, price=Decimal(100))
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal(101))
+    exchange.order("alice", Side.BUY, Decimal(5), XYZ, price=Decimal(101))
+    assert exchange.state.account("alice").size(XYZ) == bought
+    assert len(exchange.state.account("alice").orders) == left
+    assert any(event.reason is Reason.SELF_TRADE for event in exchange.of(OrderCancelled))
 
 
 @pytest.mark.parametrize(
@@ -247,22 +249,22 @@ def test_self_trade_prevention(policy: SelfTradePrevention, left: int, bought: i
     ],
 )
 def test_modes(mode: Mode, plain: Reason | None, post_only: Reason | None) -> None:
-    oracle = opened()
-    oracle.order("alice", Side.BUY, Decimal(1), XYZ, price=Decimal(99))
-    (resting,) = oracle.state.account("alice").orders
-    oracle.mode(mode)
-    buy = oracle.order("bob", Side.BUY, Decimal(1), XYZ, price=Decimal(98))
+    exchange = opened()
+    exchange.order("alice", Side.BUY, Decimal(1), XYZ, price=Decimal(99))
+    (resting,) = exchange.state.account("alice").orders
+    exchange.mode(mode)
+    buy = exchange.order("bob", Side.BUY, Decimal(1), XYZ, price=Decimal(98))
     assert reason_of(buy) is plain
-    quote = oracle.order(
+    quote = exchange.order(
         "bob", Side.BUY, Decimal(1), XYZ, price=Decimal(97), instruction=Instruction.POST_ONLY
     )
     assert reason_of(quote) is post_only
-    oracle.must(CancelOrder(id="c", at_ms=0, account="alice", order_id=resting))
-    assert not oracle.state.account("alice").orders
+    exchange.must(CancelOrder(id="c", at_ms=0, account="alice", order_id=resting))
+    assert not exchange.state.account("alice").orders
 
 
 def test_client_ids_are_unique_among_open_orders() -> None:
-    oracle = opened()
+    exchange = opened()
     order = PlaceOrder(
         id="p1",
         at_ms=0,
@@ -273,38 +275,38 @@ def test_client_ids_are_unique_among_open_orders() -> None:
         price=Decimal(99),
         client_id="mine",
     )
-    oracle.must(order)
-    assert reason_of(oracle.do(replace(order, id="p2"))) is Reason.DUPLICATED_CLIENT_ID
+    exchange.must(order)
+    assert reason_of(exchange.do(replace(order, id="p2"))) is Reason.DUPLICATED_CLIENT_ID
 
 
-def long_100_eth() -> Oracle:
+def long_100_eth() -> Session:
     """Alice is long 100 ETH at 4,000 with bids of others far below."""
     wide = replace(ETH_USD_PERP, price_bands_width=Decimal("0.2"), order_size_increment=Decimal(1))
-    oracle = opened(market=wide, mark=4_000, long=100)
-    oracle.order("carol", Side.BUY, Decimal(500), ETH, price=Decimal(4_000))
-    return oracle
+    exchange = opened(market=wide, mark=4_000, long=100)
+    exchange.order("carol", Side.BUY, Decimal(500), ETH, price=Decimal(4_000))
+    return exchange
 
 
-def reduce_only_sell(oracle: Oracle, size: int, price: int) -> tuple[Event, ...]:
+def reduce_only_sell(exchange: Session, size: int, price: int) -> tuple[Event, ...]:
     """A reduce-only limit sell of Alice."""
-    return oracle.order(
+    return exchange.order(
         "alice", Side.SELL, Decimal(size), ETH, price=Decimal(price), reduce_only=True
     )
 
 
-def open_sells(oracle: Oracle) -> list[int]:
+def open_sells(exchange: Session) -> list[int]:
     """The prices of Alice's open sell orders."""
-    orders = oracle.state.account("alice").working_orders(ETH)
+    orders = exchange.state.account("alice").working_orders(ETH)
     return sorted(int(order.price) for order in orders if order.price is not None)
 
 
 def test_reduce_only_is_unchanged_by_an_increase() -> None:
-    oracle = long_100_eth()
-    reduce_only_sell(oracle, 100, 4_500)
-    oracle.order("bob", Side.SELL, Decimal(7), ETH, price=Decimal(4_100))
-    oracle.order("alice", Side.BUY, Decimal(7), ETH)
-    assert oracle.state.account("alice").size(ETH) == 107
-    assert open_sells(oracle) == [4_500]
+    exchange = long_100_eth()
+    reduce_only_sell(exchange, 100, 4_500)
+    exchange.order("bob", Side.SELL, Decimal(7), ETH, price=Decimal(4_100))
+    exchange.order("alice", Side.BUY, Decimal(7), ETH)
+    assert exchange.state.account("alice").size(ETH) == 107
+    assert open_sells(exchange) == [4_500]
 
 
 @pytest.mark.parametrize(
@@ -312,11 +314,11 @@ def test_reduce_only_is_unchanged_by_an_increase() -> None:
     [(100, 1, False), (60, 39, True), (60, 40, True), (60, 41, False)],
 )
 def test_reduce_only_after_a_reduction(resting: int, sold: int, survives: bool) -> None:
-    oracle = long_100_eth()
-    reduce_only_sell(oracle, resting, 4_500)
-    oracle.order("alice", Side.SELL, Decimal(sold), ETH)
-    assert oracle.state.account("alice").size(ETH) == 100 - sold
-    assert open_sells(oracle) == ([4_500] if survives else [])
+    exchange = long_100_eth()
+    reduce_only_sell(exchange, resting, 4_500)
+    exchange.order("alice", Side.SELL, Decimal(sold), ETH)
+    assert exchange.state.account("alice").size(ETH) == 100 - sold
+    assert open_sells(exchange) == ([4_500] if survives else [])
 
 
 @pytest.mark.parametrize(
@@ -328,29 +330,29 @@ def test_reduce_only_after_a_reduction(resting: int, sold: int, survives: bool) 
     ],
 )
 def test_reduce_only_and_other_limit_orders(price: int, reduce_only: bool, left: list[int]) -> None:
-    oracle = long_100_eth()
-    reduce_only_sell(oracle, 50, 4_500)
-    reduce_only_sell(oracle, 50, 4_600)
-    events = oracle.order(
+    exchange = long_100_eth()
+    reduce_only_sell(exchange, 50, 4_500)
+    reduce_only_sell(exchange, 50, 4_600)
+    events = exchange.order(
         "alice", Side.SELL, Decimal(1), ETH, price=Decimal(price), reduce_only=reduce_only
     )
-    assert open_sells(oracle) == left
+    assert open_sells(exchange) == left
     assert isinstance(events[-1], Rejected) is reduce_only
 
 
 def test_a_reduce_only_maker_never_flips_its_position() -> None:
-    oracle = long_100_eth()
-    reduce_only_sell(oracle, 100, 4_200)
-    oracle.must(CancelAll(id="c", at_ms=0, account="carol"))
-    oracle.order("alice", Side.SELL, Decimal(60), ETH, price=Decimal(4_300))
-    oracle.order("bob", Side.BUY, Decimal(200), ETH, price=Decimal(4_300))
-    assert oracle.state.account("alice").size(ETH) == -60, "the plain sell may open a short"
-    assert not open_sells(oracle)
+    exchange = long_100_eth()
+    reduce_only_sell(exchange, 100, 4_200)
+    exchange.must(CancelAll(id="c", at_ms=0, account="carol"))
+    exchange.order("alice", Side.SELL, Decimal(60), ETH, price=Decimal(4_300))
+    exchange.order("bob", Side.BUY, Decimal(200), ETH, price=Decimal(4_300))
+    assert exchange.state.account("alice").size(ETH) == -60, "the plain sell may open a short"
+    assert not open_sells(exchange)
 
 
-def protect(oracle: Oracle, trigger: Trigger, at: int, size: int = 100) -> None:
+def protect(exchange: Session, trigger: Trigger, at: int, size: int = 100) -> None:
     """One order of a TP/SL pair of Alice's long."""
-    oracle.must(
+    exchange.must(
         PlaceOrder(
             id=f"{trigger}",
             at_ms=0,
@@ -371,51 +373,51 @@ def protect(oracle: Oracle, trigger: Trigger, at: int, size: int = 100) -> None:
     [(4_200, "take_profit"), (4_199, None), (3_801, None), (3_800, "stop_loss")],
 )
 def test_tpsl_fires_on_the_mark_price_and_cancels_its_sibling(mark: int, fired: str | None) -> None:
-    oracle = long_100_eth()
-    protect(oracle, Trigger.TAKE_PROFIT, 4_200)
-    protect(oracle, Trigger.STOP_LOSS, 3_800)
-    oracle.check_triggers()
-    assert not oracle.of(Triggered)
-    oracle.publish(ETH, mark_usd=Decimal(mark), index=Decimal(0))
-    oracle.check_triggers()
-    assert [event.order.id for event in oracle.of(Triggered)] == ([fired] if fired else [])
+    exchange = long_100_eth()
+    protect(exchange, Trigger.TAKE_PROFIT, 4_200)
+    protect(exchange, Trigger.STOP_LOSS, 3_800)
+    exchange.check_triggers()
+    assert not exchange.of(Triggered)
+    exchange.publish(ETH, mark_usd=Decimal(mark), index=Decimal(0))
+    exchange.check_triggers()
+    assert [event.order.id for event in exchange.of(Triggered)] == ([fired] if fired else [])
     if fired:
-        assert not oracle.state.account("alice").orders
-        assert oracle.of(OrderCancelled)[0].reason is Reason.SIBLING
-        assert oracle.state.account("alice").size(ETH) == 0
+        assert not exchange.state.account("alice").orders
+        assert exchange.of(OrderCancelled)[0].reason is Reason.SIBLING
+        assert exchange.state.account("alice").size(ETH) == 0
 
 
 def test_tpsl_is_capped_to_the_position_and_ends_with_it() -> None:
-    oracle = long_100_eth()
-    protect(oracle, Trigger.STOP_LOSS, 3_800, size=500)
-    assert oracle.state.account("alice").orders["stop_loss"].remaining == 100
-    oracle.order("alice", Side.SELL, Decimal(30), ETH)
-    assert oracle.state.account("alice").orders["stop_loss"].remaining == 70
-    oracle.order("alice", Side.SELL, Decimal(70), ETH)
-    assert not oracle.state.account("alice").orders
+    exchange = long_100_eth()
+    protect(exchange, Trigger.STOP_LOSS, 3_800, size=500)
+    assert exchange.state.account("alice").orders["stop_loss"].remaining == 100
+    exchange.order("alice", Side.SELL, Decimal(30), ETH)
+    assert exchange.state.account("alice").orders["stop_loss"].remaining == 70
+    exchange.order("alice", Side.SELL, Decimal(70), ETH)
+    assert not exchange.state.account("alice").orders
 
 
 def test_tpsl_survives_a_forced_cancel_of_everything_else() -> None:
-    oracle = long_100_eth()
-    protect(oracle, Trigger.STOP_LOSS, 3_800)
-    reduce_only_sell(oracle, 50, 4_500)
-    oracle.must(CancelAll(id="force", at_ms=0, except_tpsl=True))
-    assert list(oracle.state.account("alice").orders) == ["stop_loss"]
-    assert not oracle.state.account("carol").orders
-    oracle.must(CancelAll(id="all", at_ms=0))
-    assert not oracle.state.account("alice").orders
+    exchange = long_100_eth()
+    protect(exchange, Trigger.STOP_LOSS, 3_800)
+    reduce_only_sell(exchange, 50, 4_500)
+    exchange.must(CancelAll(id="force", at_ms=0, except_tpsl=True))
+    assert list(exchange.state.account("alice").orders) == ["stop_loss"]
+    assert not exchange.state.account("carol").orders
+    exchange.must(CancelAll(id="all", at_ms=0))
+    assert not exchange.state.account("alice").orders
 
 
 def test_tpsl_is_paused_outside_normal_operation_since_february_2026() -> None:
     for spec, paused in ((JANUARY_2026, False), (AFTER_INCIDENT, True)):
-        oracle = opened(replace(spec, post_only_band=None))
-        oracle.mode(Mode.POST_ONLY)
-        events = oracle.check_triggers()
+        exchange = opened(replace(spec, post_only_band=None))
+        exchange.mode(Mode.POST_ONLY)
+        events = exchange.check_triggers()
         assert bool(events and isinstance(events[0], Rejected)) is paused
 
 
 def test_a_trade_settled_elsewhere_is_busted_if_a_side_lacks_margin() -> None:
-    oracle = opened(market=BTC_USD_PERP, mark=100_000)
+    exchange = opened(market=BTC_USD_PERP, mark=100_000)
     trade = SettleTrade(
         id="t1",
         at_ms=1,
@@ -426,33 +428,33 @@ def test_a_trade_settled_elsewhere_is_busted_if_a_side_lacks_margin() -> None:
         seller="bob",
         taker_side=Side.BUY,
     )
-    oracle.must(trade)
-    assert oracle.state.account("alice").size(BTC) == 100
-    oracle.withdraw("carol", Usdc.of(9_999_000))
-    before = oracle.state.accounts
-    (bust,) = oracle.do(replace(trade, id="t2", buyer="carol", seller="alice"))
+    exchange.must(trade)
+    assert exchange.state.account("alice").size(BTC) == 100
+    exchange.withdraw("carol", Usdc.of(9_999_000))
+    before = exchange.state.accounts
+    (bust,) = exchange.do(replace(trade, id="t2", buyer="carol", seller="alice"))
     assert isinstance(bust, Rejected)
     assert (bust.reason, bust.detail) == (Reason.INITIAL_MARGIN, "carol")
-    assert oracle.state.accounts == before
+    assert exchange.state.accounts == before
 
 
 def test_the_vault_unwinds_in_the_market() -> None:
-    oracle = opened()
-    oracle.order("bob", Side.BUY, Decimal(5), XYZ, price=Decimal(100))
-    oracle.order(LIQUIDATOR_VAULT, Side.SELL, Decimal(5), XYZ, price=Decimal(100))
-    (fill,) = oracle.of(Filled)
+    exchange = opened()
+    exchange.order("bob", Side.BUY, Decimal(5), XYZ, price=Decimal(100))
+    exchange.order(LIQUIDATOR_VAULT, Side.SELL, Decimal(5), XYZ, price=Decimal(100))
+    (fill,) = exchange.of(Filled)
     assert fill.fill_type is FillType.UNWIND_TRANSFER
 
 
 def test_fees_are_charged_on_notional_and_rounded_up() -> None:
     pro = replace(JANUARY_2026, taker_fee=Decimal("0.0002"), maker_fee=Decimal("0.00003"))
-    oracle = opened(pro)
-    oracle.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal("100.1"))
-    oracle.order("alice", Side.BUY, Decimal(5), XYZ, price=Decimal("100.1"))
-    (fill,) = oracle.of(Filled)
+    exchange = opened(pro)
+    exchange.order("bob", Side.SELL, Decimal(5), XYZ, price=Decimal("100.1"))
+    exchange.order("alice", Side.BUY, Decimal(5), XYZ, price=Decimal("100.1"))
+    (fill,) = exchange.of(Filled)
     assert fill.taker.fee == Usdc.of("0.1001")
     assert fill.maker.fee == Usdc.of("0.015015")
-    assert oracle.state.fees_usdc == Decimal("0.115115")
+    assert exchange.state.fees_usdc == Decimal("0.115115")
 
 
 def test_published_markets_carry_the_values_of_january_2026() -> None:
@@ -463,27 +465,27 @@ def test_published_markets_carry_the_values_of_january_2026() -> None:
 
 
 def test_an_order_before_the_first_mark_price_raises() -> None:
-    oracle = Oracle(genesis(JANUARY_2026, [HUNDRED]))
-    before = oracle.state
+    exchange = Session(genesis(JANUARY_2026, [HUNDRED]))
+    before = exchange.state
     with pytest.raises(Missing, match="XYZ-USD-PERP has no mark_usd yet"):
-        oracle.order(LIQUIDATOR_VAULT, Side.BUY, Decimal(1), XYZ, price=Decimal(100))
-    assert oracle.state is before
+        exchange.order(LIQUIDATOR_VAULT, Side.BUY, Decimal(1), XYZ, price=Decimal(100))
+    assert exchange.state is before
 
 
 def test_the_book_can_be_rebuilt_from_the_orders() -> None:
-    oracle = opened()
+    exchange = opened()
     for number in range(6):
         side = Side.BUY if number % 2 else Side.SELL
         price = Decimal(100 - number) if side is Side.BUY else Decimal(100 + number)
-        oracle.order("alice", side, Decimal(3), XYZ, price=price)
-    orders = [o for a in oracle.state.accounts.values() for o in a.working_orders(XYZ)]
-    assert rebuilt(reversed(orders)) == oracle.state.books[XYZ]
+        exchange.order("alice", side, Decimal(3), XYZ, price=price)
+    orders = [o for a in exchange.state.accounts.values() for o in a.working_orders(XYZ)]
+    assert rebuilt(reversed(orders)) == exchange.state.books[XYZ]
 
 
 def test_a_published_mark_of_zero_is_taken_as_it_comes() -> None:
-    oracle = opened(long=100)
+    exchange = opened(long=100)
     state, _ = apply(
-        oracle.state,
+        exchange.state,
         PublishMarket(
             id="zero",
             at_ms=1,
@@ -493,6 +495,48 @@ def test_a_published_mark_of_zero_is_taken_as_it_comes() -> None:
             premium=Decimal(0),
         ),
     )
-    zeroed = Oracle(state)
+    zeroed = Session(state)
     assert zeroed.health("bob").margin_ratio == 0
     assert zeroed.health("alice").maintenance_usd == 0
+
+
+def test_tpsl_shrinks_when_a_resting_order_of_its_account_fills() -> None:
+    exchange = long_100_eth()
+    protect(exchange, Trigger.STOP_LOSS, 3_800)
+    exchange.order("alice", Side.SELL, Decimal(60), ETH, price=Decimal(4_300))
+    exchange.order("bob", Side.BUY, Decimal(60), ETH, price=Decimal(4_300))
+    assert exchange.state.account("alice").orders["stop_loss"].remaining == 40
+
+
+@pytest.mark.parametrize(
+    ("trigger", "side", "waits_for_rise"),
+    [
+        (Trigger.TAKE_PROFIT, Side.SELL, True),
+        (Trigger.STOP_LOSS, Side.SELL, False),
+        (Trigger.TAKE_PROFIT, Side.BUY, False),
+        (Trigger.STOP_LOSS, Side.BUY, True),
+    ],
+)
+def test_tpsl_triggers_are_mirrored_for_shorts(
+    trigger: Trigger, side: Side, waits_for_rise: bool
+) -> None:
+    exchange = long_100_eth()
+    exchange.must(
+        PlaceOrder(
+            id="exit",
+            at_ms=0,
+            account="alice" if side is Side.SELL else "bob",
+            market=ETH,
+            side=side,
+            size=Decimal(1),
+            kind=OrderKind.MARKET,
+            trigger=trigger,
+            trigger_price=Decimal(4_000),
+        )
+    )
+    exchange.publish(ETH, mark_usd=Decimal(3_999 if waits_for_rise else 4_001), index=Decimal(0))
+    exchange.check_triggers()
+    assert not exchange.of(Triggered)
+    exchange.publish(ETH, mark_usd=Decimal(4_000), index=Decimal(0))
+    exchange.check_triggers()
+    assert len(exchange.of(Triggered)) == 1

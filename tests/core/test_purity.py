@@ -1,4 +1,4 @@
-"""What may not even appear in the source of the core, because a result could come to depend on it."""
+"""What may not even appear in the source of the core: a result could come to depend on it."""
 
 from __future__ import annotations
 

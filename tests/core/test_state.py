@@ -19,9 +19,9 @@ from target_stub.core import (
     InconsistentSeed,
     MarketSpec,
     Missing,
-    Oracle,
     Rejected,
     SeedPosition,
+    Session,
     Usdc,
     Withdraw,
     apply,
@@ -146,7 +146,7 @@ def test_the_memory_for_ids_is_persistent() -> None:
 
 
 def test_equal_states_have_equal_digests_and_others_do_not() -> None:
-    oracle = Oracle.opened(
+    exchange = Session.opened(
         JANUARY_2026,
         [BTC_USD_PERP],
         marks_usd={BTC: Decimal(90_000)},
@@ -154,7 +154,7 @@ def test_equal_states_have_equal_digests_and_others_do_not() -> None:
         funding_index=Decimal(0),
         balances={"alice": Usdc.of("1.10"), "bob": Usdc.of(2)},
     )
-    state = oracle.state
+    state = exchange.state
     assert digest(state) == digest(copy.deepcopy(state))
     turned = replace(state, accounts=dict(reversed(list(state.accounts.items()))))
     assert digest(state) == digest(turned)
@@ -172,8 +172,8 @@ def test_equal_states_have_equal_digests_and_others_do_not() -> None:
 
 
 def test_a_snapshot_is_a_reference() -> None:
-    oracle = Oracle(genesis(JANUARY_2026, [BTC_USD_PERP]))
-    snapshot, name = oracle.state, digest(oracle.state)
-    oracle.deposit(LIQUIDATOR_VAULT, Usdc.of(5))
+    exchange = Session(genesis(JANUARY_2026, [BTC_USD_PERP]))
+    snapshot, name = exchange.state, digest(exchange.state)
+    exchange.deposit(LIQUIDATOR_VAULT, Usdc.of(5))
     assert digest(snapshot) == name
-    assert oracle.state.markets is snapshot.markets, "what was not touched is shared"
+    assert exchange.state.markets is snapshot.markets, "what was not touched is shared"

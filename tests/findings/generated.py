@@ -107,6 +107,6 @@ def findings(draw: st.DrawFn, *, events_max: int = 30) -> Finding:
         seconds=draw(st.floats(allow_nan=False, allow_infinity=False)),
         shrinking=draw(st.builds(Shrinking, pair, pair, pair, st.integers(0, 500))),
         versions=draw(st.dictionaries(_words, st.text(max_size=20), max_size=5)),
-        saved=draw(st.text(max_size=80)),
+        saved=draw(st.sampled_from(("", ".changeover/findings/a-9a02e1.json", "moved/a b.json"))),
         reason=draw(texts),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_what_broke_is_said_in_money_words_before_anything_else() -> None:
         "12 accounts lose 33,834.41 USDC: account-01, account-02 and 10 more",
     ):
         assert part in top
+
+
+def test_a_value_of_zero_is_shown_before_it_was_written_to_a_file() -> None:
+    history = tuple(
+        replace(event, after=Decimal(0)) if event.step == 17 else event
+        for event in sample().history
+    )
+    assert render_text(replace(sample(), history=history)) == render_text(sample())
 
 
 def test_a_small_finding_needs_few_lines() -> None:

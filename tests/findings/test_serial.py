@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,12 +32,18 @@ def test_every_finding_comes_back_equal(finding: Finding) -> None:
     assert serial.decode(serial.encode(finding)) == finding
 
 
+def test_values_are_written_as_the_run_rendered_them() -> None:
+    event = replace(sample().history[0], before=Decimal("0.10"), after=Decimal(0), value=None)
+    back = serial.loads(serial.dumps(replace(sample(), history=(event,))))
+    assert back.history == (event.rendered(),)
+    assert (back.history[0].before, back.history[0].after) == ("0.10", "0")
+
+
 def test_the_file_says_its_format_and_holds_one_event_a_line() -> None:
     text = serial.dumps(sample())
     assert json.loads(text)["format"] == 1
-    assert len([line for line in text.splitlines() if '"at_ms"' in line and '"kind"' in line]) == (
-        len(sample().history)
-    )
+    lines = [line for line in text.splitlines() if '"operation"' in line and '"kind"' in line]
+    assert len(lines) == len(sample().history)
 
 
 @pytest.mark.parametrize(

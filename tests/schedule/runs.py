@@ -66,7 +66,8 @@ def every_run(
     pending: list[list[int]] = [[]]
     while pending:
         prefix = pending.pop()
-        simulation, taken = build(), []
+        simulation = build()
+        taken: list[int] = []
         with simulation:
             while offered := simulation.options():
                 options = [option for option in offered if allowed(option)]

@@ -124,7 +124,8 @@ def our_outcomes(program: Logged, allowed: Callable[[Option], bool]) -> set[tupl
     logs: dict[Simulation, list[str]] = {}
 
     def build() -> Simulation:
-        simulation, log = Simulation(), []
+        simulation = Simulation()
+        log: list[str] = []
         simulation.spawn("main", program, log, main=True)
         logs[simulation] = log
         return simulation

@@ -1,4 +1,4 @@
-"""No way out of a run: threads, sockets, processes, files and real sleep are refused, with a remedy."""
+"""No way out of a run: threads, sockets, processes, files and real sleep meet a wall."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,12 @@ from harness.errors import RefusedError
 from harness.schedule.simulation import Simulation
 from tests.schedule.runs import result_of, run
 
-TASKS, NETWORK, SERVICE, DISK = "nursery", "network port", "service lane", "database or object store"
+TASKS, NETWORK, SERVICE, DISK = (
+    "nursery",
+    "network port",
+    "service lane",
+    "database or object store",
+)
 
 
 def start_pool() -> None:
@@ -36,7 +41,7 @@ SYNCHRONOUS: dict[str, tuple[Callable[[], object], str, str]] = {
     "thread pool": (start_pool, "a thread", TASKS),
     "timer": (lambda: threading.Timer(1, int).start(), "a thread", TASKS),
     "sleep": (lambda: time.sleep(0.001), "time.sleep", "trio.sleep"),
-    "socket": (lambda: socket.socket(), "a socket", NETWORK),
+    "socket": (socket.socket, "a socket", NETWORK),
     "connection": (lambda: socket.create_connection(("127.0.0.1", 9)), "", NETWORK),
     "name": (lambda: socket.getaddrinfo("localhost", 80), "name resolution", NETWORK),
     "process": (lambda: subprocess.run([sys.executable, "-V"], check=True), "process", SERVICE),
@@ -49,7 +54,7 @@ SYNCHRONOUS: dict[str, tuple[Callable[[], object], str, str]] = {
     "removal": (lambda: Path("a file").unlink(), "a file", DISK),
     "database": (lambda: sqlite3.connect(":memory:"), "a real database", DISK),
 }
-ASYNCHRONOUS = {
+ASYNCHRONOUS: dict[str, tuple[Callable[[], Awaitable[object]], str, str]] = {
     "trio thread": (lambda: trio.to_thread.run_sync(int), "a thread", TASKS),
     "trio file": (lambda: trio.open_file("a file"), "a thread", TASKS),
     "trio path": (lambda: trio.Path("a file").exists(), "a thread", TASKS),
@@ -86,16 +91,20 @@ def test_is_refused(
         await trio.sleep(1)
 
     detail = refused(run(program))
-    _, what, remedy = (SYNCHRONOUS | ASYNCHRONOUS)[name]
+    _, what, remedy = SYNCHRONOUS[name] if name in SYNCHRONOUS else ASYNCHRONOUS[name]
     assert detail.startswith("main: program asked for ")
     assert what in detail
     assert remedy in detail
     assert list(tmp_path.iterdir()) == []
 
 
+async def use_a_thread() -> int:
+    return await trio.to_thread.run_sync(lambda: 0)
+
+
 def test_an_idle_thread_of_trio_is_refused_too() -> None:
     ran: list[str] = []
-    trio.run(trio.to_thread.run_sync, int)
+    trio.run(use_a_thread)
 
     async def program() -> None:
         await trio.to_thread.run_sync(ran.append, "in a thread")
@@ -111,7 +120,7 @@ def test_threads_and_files_are_free_again_after_a_run(tmp_path: Path) -> None:
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
-    assert trio.run(trio.to_thread.run_sync, int) == 0
+    assert trio.run(use_a_thread) == 0
 
 
 def test_what_is_between_two_steps_is_free() -> None:
@@ -159,7 +168,7 @@ def test_imports_inside_a_step_still_work(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_module_named_like_a_reader_of_python_is_no_exception(tmp_path: Path) -> None:
     source = "async def program(path):\n    open(path)\n"
     names: dict[str, object] = {"__name__": "inspector"}
-    exec(compile(source, "inspector.py", "exec"), names)
+    exec(compile(source, "inspector.py", "exec"), names)  # noqa: S102
     assert "a file" in refused(run(names["program"], str(tmp_path)))  # type: ignore[arg-type]
 
 

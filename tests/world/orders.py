@@ -15,7 +15,7 @@ Choose = Callable[[Sequence[Option]], int]
 
 
 def step_through(simulation: Simulation, choose: Choose = lambda options: 0) -> Simulation:
-    """Run to the end; ``choose`` is asked whenever no task is ready, even if there is one option."""
+    """Run to the end; ``choose`` is asked only when no task is ready."""
     with simulation:
         while options := simulation.options():
             task = next((option for option in options if option.kind == TASK), None)
@@ -38,20 +38,6 @@ def every_order(build: Callable[[], Simulation]) -> Iterator[Simulation]:
             return index
 
         yield step_through(build(), choose)
-
-
-def prefer(*endings: str) -> Choose:
-    """Take the operation whose label ends with the first of these that is offered, once each."""
-    wanted = list(endings)
-
-    def choose(options: Sequence[Option]) -> int:
-        for index, option in enumerate(options):
-            if wanted and option.label.endswith(wanted[0]):
-                wanted.pop(0)
-                return index
-        return 0
-
-    return choose
 
 
 def in_order(*endings: str) -> Choose:

@@ -33,14 +33,14 @@ from target_stub.core.state import SeedPosition, State, genesis, seeded
 E = TypeVar("E")
 
 
-class Oracle:
+class Session:
     """The current state, all events so far, and the virtual time of the next command."""
 
     def __init__(self, state: State, at_ms: int = 0) -> None:
         self.state = state
         self.at_ms = at_ms
         self.events: list[Event] = []
-        # A second oracle on the same state goes on counting, or its ids would be duplicates.
+        # A second session on the same state goes on counting, or its ids would be duplicates.
         self._commands = state.applied.count
 
     @classmethod
@@ -54,19 +54,19 @@ class Oracle:
         funding_index: Decimal,
         balances: Mapping[str, Usdc],
         positions: Iterable[SeedPosition] = (),
-    ) -> Oracle:
+    ) -> Session:
         """An exchange with prices and people: spot equals mark, every premium starts at zero."""
-        oracle = cls(genesis(spec, markets))
+        session = cls(genesis(spec, markets))
         for market, mark_usd in marks_usd.items():
-            oracle.spot(market, mark_usd, usdc_price=usdc_price)
-            oracle.publish(market, mark_usd=mark_usd, index=funding_index)
-        oracle.state = seeded(oracle.state, balances, positions)
-        return oracle
+            session.spot(market, mark_usd, usdc_price=usdc_price)
+            session.publish(market, mark_usd=mark_usd, index=funding_index)
+        session.state = seeded(session.state, balances, positions)
+        return session
 
     def next_id(self) -> str:
-        """A command id that this oracle has not used before."""
+        """A command id that this session has not used before."""
         self._commands += 1
-        return f"oracle-{self._commands}"
+        return f"session-{self._commands}"
 
     def do(self, command: Command) -> tuple[Event, ...]:
         """Apply any command and return its events."""

@@ -1,0 +1,39 @@
+# Two doors for people who have make: each does all the set-up, in .venv and nowhere else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OLDEST_TRIO := 0.27.0
+
+.PHONY: run test check bench nightly clean
+
+run: $(VENV)/ready
+	$(BIN)/changeover run paradex-2026-01-19
+
+test: $(VENV)/ready-for-tests check
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+check: $(VENV)/ready-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/ready-for-tests
+	$(BIN)/python -m tests.benchmarks
+
+nightly: $(VENV)/ready
+	$(BIN)/changeover run --profile nightly
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/ready-for-tests: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade \
+		--target $(VENV)/oldest-trio trio==$(OLDEST_TRIO)
+	touch $(VENV)/ready $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,86 @@
+"""A recorded schedule run again, in words: FIXED, STILL FAILS, DIVERGED or not deterministic.
+
+What still fails is saved, so that every command its report names works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.campaign import finding_of
+from harness.engine import Run, campaign, same_twice
+from harness.findings import store
+from harness.findings.finding import Finding
+from harness.gate import Keeper
+from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
+from harness.scenario import Scenario
+from harness.schedule.choices import Schedule
+from harness.wordings import diverged, finding_report, not_deterministic
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What became of it: the exit code, the report if there is one, and the verdict in short."""
+
+    code: int
+    report: str = ""
+    verdict: str = ""
+    finding: Finding | None = None
+    run: Run | None = None
+
+
+def rerun(
+    target: Finding | Schedule,
+    scenario: Scenario,
+    *,
+    times: int = 3,
+    go_on: bool = False,
+    ascii: bool = False,
+    test_id: str | None = None,
+) -> Rerun:
+    """Run a finding or a schedule again ``times`` times and say what it does now."""
+    recorded = target if isinstance(target, Finding) else None
+    done = replay(target, times=times, go_on=go_on, scenario=scenario)
+    if done.outcome == DIVERGED:
+        text = diverged(done, recorded, ascii=ascii)
+        return Rerun(3, text, f"{DIVERGED:<12} {done.schedule.token}")
+    run = done.run
+    assert run is not None
+    if not done.repeatable:
+        with campaign():
+            difference = same_twice(run)
+        verdict = f"NOT DETERMINISTIC  {len(set(done.digests))} digests in {times} runs"
+        if difference is None:
+            return Rerun(3, "", verdict)
+        return Rerun(3, not_deterministic(difference, run.token, ascii=ascii), verdict)
+    if done.outcome != STILL_FAILS:
+        return Rerun(0, "", _verdict(done, times), run=run)
+    found, warnings = _still_failing(run, recorded if done.exact else None)
+    text = finding_report(found, ascii=ascii, test_id=test_id)
+    text += "".join(f"\nWARNING  {warning}\n" for warning in warnings)
+    return Rerun(1, text, _verdict(done, times), found, run)
+
+
+def _still_failing(run: Run, recorded: Finding | None) -> tuple[Finding, list[str]]:
+    """The record of what fails now: the one there is if it is that to the letter."""
+    with campaign():
+        again = finding_of(run)
+    if recorded is not None:
+        return replace(recorded, replays=again.replays, replay_ms=again.replay_ms), []
+    keeper = Keeper(store.ROOT)
+    return keeper(again, None), keeper.warnings
+
+
+def _verdict(done: Replayed, times: int) -> str:
+    """The outcome in one line, and what is to be known about it."""
+    lines = [
+        f"{done.outcome:<12} {done.schedule.token}",
+        f"    digest {done.digests[0][:8]}, same result {len(done.digests)} of {times} times",
+    ]
+    if done.recorded_digest and not done.exact:
+        lines.append(f"    not the history that was recorded (digest {done.recorded_digest[:8]})")
+    if not done.same_bug:
+        lines.append("    another rule is broken first than the one that was recorded")
+    if done.misfit is not None:
+        lines.append(f"    went on first-in-first-out: {done.misfit}")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""A small project of a user, and the two doors to it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LEDGERS = (Path(__file__).parent / "ledgers.txt").read_text(encoding="utf-8")
+#: The plugin is named where the package is not installed, and never twice.
+PLUGIN = (
+    () if entry_points(group="pytest11", name="changeover") else ("-p", "harness.pytest_plugin")
+)
+#: What a CI or a pytest around this one sets must not reach the programs under test.
+_LEAKS = ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_SHA", "CI_COMMIT_SHA")
+
+Done = subprocess.CompletedProcess[str]
+
+
+def make_project(folder: Path, table: str = "") -> None:
+    """A pyproject that names ledgers.py, and no built-in scenario."""
+    (folder / "pyproject.toml").write_text(
+        f'[tool.changeover]\nscenarios = ["ledgers"]\n{table}', encoding="utf-8"
+    )
+    (folder / "ledgers.py").write_text(LEDGERS, encoding="utf-8")
+    (folder / "scenarios").mkdir()
+    (folder / "scenarios" / "__init__.py").touch()
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what decides profiles and seeds."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _LEAKS and not name.startswith(("CHANGEOVER_", "PYTEST_"))
+    }
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"}
+
+
+class Project:
+    """A folder with ledgers, and how to run things in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        make_project(folder)
+
+    def configure(self, table: str) -> None:
+        """Add to its pyproject."""
+        with (self.folder / "pyproject.toml").open("a", encoding="utf-8") as file:
+            file.write(table)
+
+    def changeover(self, *arguments: str, **environment: str) -> Done:
+        """Run the command."""
+        return self.type("changeover", *arguments, **environment)
+
+    def type(self, *words: str, **environment: str) -> Done:
+        """Run what a report tells the user to type."""
+        return subprocess.run(
+            self.program(*words),
+            cwd=self.folder,
+            env={**clean_environment(), **environment},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    @staticmethod
+    def program(*words: str) -> list[str]:
+        """The words with what stands for the installed program."""
+        programs = {
+            "changeover": [sys.executable, "-m", "harness.cli"],
+            "pytest": [sys.executable, "-m", "pytest", *PLUGIN],
+        }
+        return [*programs[words[0]], *words[1:]]
+
+    def findings(self) -> list[Path]:
+        """The files of its findings."""
+        return sorted((self.folder / ".changeover" / "findings").glob("*.json"))
+
+
+def printed_commands(text: str) -> list[list[str]]:
+    """Every command that a text tells the user to type, without what it says about it."""
+    joined = text.replace("\\\n", " ")
+    lines = (line.strip() for line in joined.splitlines())
+    found = [line.split("   ")[0] for line in lines if line.startswith(("changeover ", "pytest "))]
+    return [shlex.split(line) for line in found if len(shlex.split(line)) > 1]
