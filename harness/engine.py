@@ -117,10 +117,12 @@ def execute(
     digested: bool = False,
     recorded: bool = False,
     fault_points: bool = False,
+    until_violation: bool = False,
     clocked: Callable[[Callable[[], int]], Chooser] | None = None,
 ) -> Run:
     """Run one schedule of a scenario and judge it.
 
+    ``until_violation`` ends the run at the first violation, and a run without one has no digest.
     ``clocked`` makes a chooser that also sees the virtual time in milliseconds; it is used instead
     of ``choose``.
     ``digested`` asks for the digest, ``recorded`` for the labels of all steps and options,
@@ -141,15 +143,18 @@ def execute(
         for fault in scenario.faults:
             world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
         simulation.spawn("main", scenario.story, world, main=True)
+        recorder.until_violation = until_violation
         recorder.drive(clocked(lambda: simulation.now_ms) if clocked else choose)
         ending = simulation.ending or Ending("finished")
-        if ending.kind not in ("refused", "never yields"):
+        stopped = until_violation and world.judge.violations
+        if ending.kind not in ("refused", "never yields") and not stopped:
             _judge_ending(simulation, world.judge, ending)
             world.judge.at_end(
                 simulation.history, simulation.steps, simulation.now_ms, world.phase_of
             )
         notes = tuple(filter(None, (text() for text in world.notes.values())))
-        total = simulation.digest() if digested or recorded else ""
+        wanted = digested and (world.judge.violations or not until_violation)
+        total = simulation.digest() if wanted or recorded else ""
     judge = world.judge
     choices = {deviation.step: deviation.choice for deviation in recorder.deviations}
     return Run(
@@ -188,6 +193,7 @@ class _Recorder:
         self.world = world
         self.recorded = recorded
         self.wants_fault_points = fault_points
+        self.until_violation = False
         self.deviations: list[Deviation] = []
         self.offered: list[tuple[str, ...]] = []
         self.fault_points: list[tuple[int, int]] = []
@@ -219,9 +225,7 @@ class _Recorder:
                 self.offered.append(labels(options))
             if self.wants_fault_points:
                 self.fault_points += [
-                    (step, position)
-                    for position, offered in enumerate(options)
-                    if offered.optional
+                    (step, position) for position, offered in enumerate(options) if offered.optional
                 ]
             mark = len(history)
             simulation.apply(option)
@@ -231,6 +235,8 @@ class _Recorder:
                 judge.after_step(events, step, simulation.now_ms, world.phase_of)
             elif judge.every_step:
                 judge.after_step((), step, simulation.now_ms, world.phase_of)
+            if judge.violations and self.until_violation:
+                return
             if judge.violations or step >= fair_from or simulation.clock.now >= fair_from_s:
                 choose = choose_first
 

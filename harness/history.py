@@ -65,9 +65,7 @@ class Event:
 
     def rendered(self) -> Event:
         """The same event with its values as text, for a file."""
-        return replace(
-            self, value=str(self.value), before=str(self.before), after=str(self.after)
-        )
+        return replace(self, value=str(self.value), before=str(self.before), after=str(self.after))
 
 
 class History:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.findings.finding import Violation
+from harness.findings.finding import Change, Violation
 from harness.history import Event
 
 #: What a rule returns when there was nothing to judge yet.
@@ -40,6 +40,7 @@ class Broken(Exception):
         site: str = "",
         lane: str = "",
         operation: str = "",
+        changes: Sequence[Change] = (),
         step: int | None = None,
         at_ms: int | None = None,
     ) -> None:
@@ -57,6 +58,7 @@ class Broken(Exception):
             "site": site,
             "lane": lane,
             "operation": operation,
+            "changes": tuple(changes),
         }
 
 
@@ -120,7 +122,9 @@ class Judge:
     def _watching(self, resource: str) -> tuple[Invariant, ...]:
         found = self._by_resource.get(resource)
         if found is None:
-            found = tuple(rule for rule in self.invariants if rule.on and resource.startswith(rule.on))
+            found = tuple(
+                rule for rule in self.invariants if rule.on and resource.startswith(rule.on)
+            )
             self._by_resource[resource] = found
         return found
 

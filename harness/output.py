@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,11 +75,14 @@ def data_of(results: Sequence[Result], code: int) -> dict[str, object]:
     return {"format": 1, "exit_code": code, "results": [as_data(result) for result in results]}
 
 
+def annotations(files: Iterable[str]) -> list[str]:
+    """What GitHub shows beside the code for saved findings; their reports go to its summary."""
+    findings = [store.load(file) for file in files]
+    _append([render_markdown(finding) for finding in findings])
+    return [github_annotation(finding) for finding in findings]
+
+
 def _append_summary(results: Sequence[Result]) -> None:
-    """What GitHub shows on the page of the run, if it asked for that."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not path:
-        return
     blocks = []
     for result in results:
         blocks += [render_markdown(finding) for finding in result.findings]
@@ -90,6 +93,14 @@ def _append_summary(results: Sequence[Result]) -> None:
             blocks.append(fenced(text.splitlines()) + "\n\n" if text else "")
         table = fenced(statistics_text(result).splitlines())
         blocks.append(f"<details><summary>What was tried</summary>\n\n{table}\n\n</details>\n\n")
+    _append(blocks)
+
+
+def _append(blocks: Sequence[str]) -> None:
+    """Add to what GitHub shows on the page of the run, if it asked for that."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
     try:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write("".join(blocks))

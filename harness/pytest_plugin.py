@@ -6,6 +6,7 @@ matters travels in the reports of the tests, so that it survives pytest-xdist an
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -280,6 +281,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(properties["race_summary"])
         if text := _section(report, _REPORT):
             terminalreporter.write(text, yellow=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from harness.output import annotations  # noqa: PLC0415  (only where GitHub runs it)
+
+        saved = [file for _, each in told for file in each.get("race_finding", "").split()]
+        for line in annotations(saved):
+            terminalreporter.write_line(line)
     _remember(terminalreporter, [properties for _, properties in told], state)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from harness.errors import UsageError, closest
 from harness.world.service import RESTART_KINDS
@@ -113,6 +113,28 @@ class Scenario:
 
 
 _registry: dict[str, Scenario] = {}
+
+
+@overload
+def scenario(story: Story, /) -> Scenario: ...
+
+
+@overload
+def scenario(
+    *,
+    name: str = "",
+    faults: Iterable[RestartFault] = (),
+    faults_max: int = 1,
+    guards: Iterable[str] = (),
+    guards_default: Iterable[str] = (),
+    bugs: Mapping[str, str] | None = None,
+    bug_default: str = "",
+    steps_max: int = 20_000,
+    time_max_s: float = 86_400.0,
+    stall_s: float = 60.0,
+    step_wall_s: float = 10.0,
+    epoch_s: float = 1_767_225_600.0,
+) -> Callable[[Story], Scenario]: ...
 
 
 def scenario(

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from harness.engine import Run, execute, follow
 from harness.findings.finding import Counterfactual, Shrinking
 from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option
-from harness.schedule.strategies import choose_first
+from harness.schedule.strategies import choose_first, spread
 
 _monotonic = time.monotonic
 #: A schedule with no more choices than this is small enough for the systematic part at once.
 FEW = 8
+#: At how many other moments a lone fault is tried.
+ELSEWHERE_MAX = 48
 #: How many guesses of one kind are tried before the systematic part begins.
 GUESSES_MAX = 12
 
@@ -33,6 +35,14 @@ class Shrunk:
     counterfactuals: tuple[Counterfactual, ...]
 
 
+def essence(label: str) -> str:
+    """A label without what changes when other things move: times and counters."""
+    if label.startswith("clock -> "):
+        label = "clock for " + label.partition(" for ")[2]
+    head, dot, count = label.rpartition(".")
+    return head if dot and count.isdigit() else label
+
+
 def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], Chooser]:
     """Follow deviations wherever their situation comes up: ``taken`` is possible, ``first`` due.
 
@@ -44,7 +54,8 @@ def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], 
         faults = [deviation for deviation in deviations if deviation.kind in (FAULT, ORPHAN)]
         for deviation in deviations:
             if deviation not in faults:
-                waiting.setdefault(deviation.first, []).append(deviation.taken)
+                situation = waiting.setdefault(essence(deviation.first), [])
+                situation.append(essence(deviation.taken))
 
         def choose(options: Sequence[Option], step: int) -> int:
             if faults and now_ms() >= faults[0].at_ms:
@@ -52,9 +63,9 @@ def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], 
                     if option.optional and option.label == faults[0].taken:
                         del faults[0]
                         return index
-            wanted = waiting.get(options[0].label)
+            wanted = waiting.get(essence(options[0].label))
             if wanted:
-                offered = [option.label for option in options]
+                offered = [essence(option.label) for option in options]
                 for taken in wanted:
                     if taken in offered:
                         wanted.remove(taken)
@@ -77,7 +88,7 @@ def by_lanes(order: Sequence[str], lanes: Sequence[str]) -> Callable[[Callable[[
     ``order`` is what ran in the failing run. A step of these lanes that is due too early is passed
     over until its turn has come; when that is impossible, the rest is first-in-first-out.
     """
-    wanted = [label for label in order if lane_of(label) in lanes]
+    wanted = [essence(label) for label in order if lane_of(label) in lanes]
 
     def chooser(now_ms: Callable[[], int]) -> Chooser:
         remaining = wanted[::-1]
@@ -85,12 +96,12 @@ def by_lanes(order: Sequence[str], lanes: Sequence[str]) -> Callable[[Callable[[
         def choose(options: Sequence[Option], step: int) -> int:
             if not remaining:
                 return 0
-            first, following = options[0].label, remaining[-1]
+            first, following = essence(options[0].label), remaining[-1]
             mine = lane_of(first) in lanes
             if first == following:
                 remaining.pop()
             elif mine or following.startswith("nemesis: "):
-                offered = [option.label for option in options]
+                offered = [essence(option.label) for option in options]
                 if following in offered:
                     remaining.pop()
                     return offered.index(following)
@@ -139,9 +150,12 @@ class _Shrinker:
         return self._try(by_labels(deviations))
 
     def _try(self, clocked: Callable[[Callable[[], int]], Chooser]) -> bool:
-        if not self.budget.left():
-            return False
-        candidate = self._run(clocked=clocked)
+        return self.budget.left() and self._better(self._run(clocked=clocked))
+
+    def _try_choices(self, choose: Chooser) -> bool:
+        return self.budget.left() and self._better(self._run(choose=choose))
+
+    def _better(self, candidate: Run) -> bool:
         if not self._same(candidate) or not _smaller(candidate, self.best):
             return False
         again = self._run(choose=follow(candidate.schedule))
@@ -155,6 +169,7 @@ class _Shrinker:
         *,
         choose: Chooser = choose_first,
         clocked: Callable[[Callable[[], int]], Chooser] | None = None,
+        fault_points: bool = False,
     ) -> Run:
         self.budget.spent += 1
         schedule = self.best.schedule
@@ -165,10 +180,25 @@ class _Shrinker:
             clocked=clocked,
             variant=schedule.variant,
             digested=True,
+            until_violation=True,
+            fault_points=fault_points,
         )
 
     def _same(self, run: Run) -> bool:
         return run.violated and run.violations[0].fingerprint == self.fingerprint
+
+    def move_fault(self) -> None:
+        """One fault of the run alone, at other moments of the first-in-first-out run."""
+        faults = [d for d in self.best.deviations if d.kind in (FAULT, ORPHAN)]
+        if len(faults) != 1:
+            return
+        plain = self._run(fault_points=True)
+        points = plain.fault_points
+        for number in range(min(ELSEWHERE_MAX, len(points))):
+            step, choice = points[spread(number, len(points))]
+            schedule = self.best.schedule.with_choices({step: choice})
+            if self._try_choices(follow(schedule)):
+                return
 
     def drop_lanes(self) -> None:
         """Let as many lanes as possible go first-in-first-out, the unlikely ones first."""
@@ -177,7 +207,9 @@ class _Shrinker:
         service = broken.lane.partition("#")[0]
         lanes = list(dict.fromkeys(lane_of(label) for label in order))
         close = [
-            lane for lane in lanes if lane.partition("#")[0] == service or lane.startswith("nemesis")
+            lane
+            for lane in lanes
+            if lane.partition("#")[0] == service or lane.startswith("nemesis")
         ]
         if self._try(by_lanes(order, [broken.lane])) or self._try(by_lanes(order, close)):
             return
@@ -223,6 +255,7 @@ class _Shrinker:
             *windows[:GUESSES_MAX],
             *([single] for single in singles[:GUESSES_MAX]),
             *([*faults, *window] for window in windows[:GUESSES_MAX] if faults),
+            *([*faults, single] for single in singles[:GUESSES_MAX] if faults),
         ]
         for guess in guesses:
             if guess and self.attempt(guess):
@@ -244,6 +277,18 @@ class _Shrinker:
                 if size == 1:
                     return
                 parts = min(len(deviations), parts * 2)
+
+    def whole(self) -> Run:
+        """The best run once more, to its end: what followed belongs to the finding."""
+        self.budget.spent += 1
+        schedule = self.best.schedule
+        return execute(
+            self.best.scenario,
+            seed=schedule.seed,
+            choose=follow(schedule),
+            variant=schedule.variant,
+            digested=True,
+        )
 
     def counterfactuals(self) -> tuple[Counterfactual, ...]:
         """For each choice that is left: what happens when first-in-first-out is kept there."""
@@ -291,10 +336,12 @@ def shrink(
     if not shrinker.attempt([]):
         shrinker.try_likely()
         if len(shrinker.best.deviations) > FEW:
+            shrinker.move_fault()
+        if len(shrinker.best.deviations) > FEW:
             shrinker.drop_lanes()
             shrinker.try_likely()
         shrinker.reduce()
-    best = shrinker.best
+    best = shrinker.whole()
     counterfactuals = shrinker.counterfactuals() if len(best.deviations) <= 12 else ()
     shrinking = Shrinking(
         steps=(run.steps, best.steps),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from harness.findings.finding import Change
 from harness.history import Event
 from harness.invariants import NOTHING_TO_JUDGE, Broken, Invariant, invariant_of
 from scenarios.exchange import Exchange
@@ -56,6 +57,7 @@ def funding_index_step_is_bounded(exchange: Exchange) -> Invariant:
     one tick at least, because two incarnations may write for the same tick.
     """
     last: dict[str, tuple[Decimal, int]] = {}
+    changes: dict[str, list[Change]] = {}
     for symbol, row in exchange.versions[0].items():
         for place in (_rows(exchange), "chain/markets/"):
             last[f"{place}{symbol}"] = (row["funding_index"], row["funding_at_ms"])
@@ -67,6 +69,8 @@ def funding_index_step_is_bounded(exchange: Exchange) -> Invariant:
         index, at_ms = _index_at(exchange, place, symbol)
         before, before_ms = last[event.resource]
         last[event.resource] = (index, at_ms)
+        seen = changes.setdefault(event.resource, [])
+        seen.append(Change(event.step, f"{before:f}", f"{index:f}"))
         elapsed_ms = max(abs(at_ms - before_ms), exchange.spec.funding_tick_ms)
         bound = _bound(exchange, symbol, at_ms, elapsed_ms)
         step = index - before
@@ -76,8 +80,9 @@ def funding_index_step_is_bounded(exchange: Exchange) -> Invariant:
         raise Broken(
             f"The {symbol} funding index jumped from {before} to {index:f} ({where}). In "
             f"{elapsed_ms / 1000:g} s funding can move it by {bound:f} at most.",
-            before=before,
+            before=f"{before:f}",
             after=f"{index:f}",
+            changes=seen[-2:],
             consequence=_consequence(exchange.chain.state, symbol, step),
         )
 
@@ -139,10 +144,10 @@ def nothing_reverts_to_a_default(exchange: Exchange) -> Invariant:
         for name in fields:
             if before.get(name) and not row.get(name):
                 raise Broken(
-                    f"{name} of {symbol} went from {before[name]} to {row.get(name)}: a missing "
-                    "value was taken for a number.",
+                    f"{name} of {symbol} went from {before[name]} to {_plain(row.get(name))}: a "
+                    "missing value was taken for a number.",
                     before=before[name],
-                    after=row.get(name),
+                    after=_plain(row.get(name)),
                 )
         return None
 
@@ -152,6 +157,10 @@ def nothing_reverts_to_a_default(exchange: Exchange) -> Invariant:
         describe="Missing is not zero: a price or an index of 0 is a fortune for one side.",
         on=(_rows(exchange),),
     )
+
+
+def _plain(value: object) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def recovered_state_is_durable_state(exchange: Exchange) -> Invariant:

@@ -17,13 +17,23 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the value that a rule watches: what it was and became, at which step."""
+
+    step: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """What broke, where and when: the first one of a run is what the finding is about.
 
     ``invariant`` names the rule; ``message`` says what happened in one sentence; ``describe`` is
     the rule itself, in money words. ``consequence`` is what it costs if left alone. ``resource``
     is what changed from ``before`` to ``after``, by ``operation`` of ``lane`` at ``site``
-    (``path:line function``), in ``phase`` of that lane's life.
+    (``path:line function``), in ``phase`` of that lane's life. ``changes`` are the last values of
+    what the rule watches, the broken one last.
     """
 
     invariant: str
@@ -41,6 +51,7 @@ class Violation:
     phase: str = ""
     accounts: tuple[str, ...] = ()
     loss_usdc: str = ""
+    changes: tuple[Change, ...] = ()
 
     @property
     def fingerprint(self) -> tuple[str, str, str]:

@@ -150,9 +150,14 @@ class Fault(Option):
 
     def perform(self) -> None:
         """Strike."""
-        self.simulation.faults_left -= 1
-        self.action()
-        self.simulation.admit()
+        simulation = self.simulation
+        simulation.faults_left -= 1
+        simulation.acting = self
+        try:
+            self.action()
+        finally:
+            simulation.acting = None
+        simulation.admit()
 
 
 class Idle(Option):

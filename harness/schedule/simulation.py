@@ -38,6 +38,7 @@ IDLE_TASKS = 3
 #: How long the clean-up code of a target may go on after the verdict.
 UNWIND_STEPS_MAX = 10_000
 _NO_LANE = Lane("harness")
+_NEMESIS = Lane("nemesis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Simulation:
         self.crash_hooks: list[Callable[[Lane], None]] = []
         self.finish_hooks: list[Callable[[Lane], None]] = []
         self.running_task: TaskOption | None = None
-        self.acting: Operation | None = None
+        self.acting: Operation | Fault | None = None
         self._main: Lane | None = None
         self._conditional = 0
         self._numbers = 0
@@ -395,7 +396,7 @@ class Simulation:
         if self.running_task is not None:
             return self.running_task.lane_of
         if self.acting is not None:
-            return self.lanes.get(self.acting.lane, _NO_LANE)
+            return self.lanes.get(self.acting.lane, _NEMESIS)
         return _NO_LANE
 
     def emit(

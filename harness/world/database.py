@@ -20,6 +20,7 @@ from harness.world.row_locks import RowLocks
 from harness.world.serializable import Conflicts
 from harness.world.sqlstates import Unavailable
 from harness.world.transactions import ISOLATION_LEVELS, Expectation, Transaction
+from harness.world.unit_of_work import UnitOfWork
 from harness.world.versions import Key, Place, Row, Versions
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Database:
         self.versions = Versions()
         self.locks = RowLocks()
         self.conflicts = Conflicts()
-        self.transactions: dict[Transaction, None] = {}
+        self.transactions: dict[UnitOfWork, None] = {}
         simulation.crash_hooks.append(self._client_died)
 
     # --- for the target ----------------------------------------------------------------------
@@ -100,7 +101,8 @@ class Database:
         self.mode = _known(mode, MODES, "maintenance mode")
         self.simulation.emit("phase", f"maintenance: {mode}", peer=self.name)
         if mode == "away":
-            for transaction in list(self.transactions):
+            # A statement on many rows that is alone holds its first rows while it waits.
+            for transaction in [*self.transactions, *self.locks.holders.values()]:
                 transaction.roll_back(Unavailable(f"database {self.name} went away"))
 
     def end_maintenance(self) -> None:

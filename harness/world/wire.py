@@ -199,7 +199,7 @@ class Wire:
         self.simulation.emit("fault", f"duplicated: {flight.label}", peer=self.name)
         self.launch(
             Flight(
-                flight.label,
+                f"{flight.label} again",
                 flight.deliver,
                 sender=flight.sender,
                 receiver=flight.receiver,

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.doors.projects import Project, printed_commands
+from harness import registry
+from harness.scenario import _registry
+from tests.doors.projects import LEAKS, Project, printed_commands
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project in a folder of its own."""
-    return Project(tmp_path)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project in a folder of its own, with nothing of the others in this process."""
+    for name in (*LEAKS, "CHANGEOVER_SEED", "CHANGEOVER_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(registry, "BUILT_IN", "no_built_in_scenarios")
+    others = dict(_registry)
+    _registry.clear()
+    sys.modules.pop("ledgers", None)
+    yield Project(tmp_path)
+    sys.modules.pop("ledgers", None)
+    _registry.clear()
+    _registry.update(others)
 
 
 @pytest.fixture

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
+
+from harness import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 LEDGERS = (Path(__file__).parent / "ledgers.txt").read_text(encoding="utf-8")
-#: The plugin is named where the package is not installed, and never twice.
-PLUGIN = (
-    () if entry_points(group="pytest11", name="changeover") else ("-p", "harness.pytest_plugin")
-)
+#: Other plugins cost seconds in each run and change nothing here, so only ours is loaded.
+PLUGIN = ("-p", "harness.pytest_plugin")
 #: What a CI or a pytest around this one sets must not reach the programs under test.
-_LEAKS = ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_SHA", "CI_COMMIT_SHA")
+LEAKS = ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_SHA", "CI_COMMIT_SHA")
+
+#: What begins like a command but only names our version.
+_COMMAND = re.compile(r"pytest |changeover (?!source|\d|:)")
 
 Done = subprocess.CompletedProcess[str]
 
@@ -36,9 +42,15 @@ def clean_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in _LEAKS and not name.startswith(("CHANGEOVER_", "PYTEST_"))
+        if name not in LEAKS and not name.startswith(("CHANGEOVER_", "PYTEST_"))
     }
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONIOENCODING": "utf-8",
+        "COLUMNS": "200",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
 
 
 class Project:
@@ -53,12 +65,22 @@ class Project:
         with (self.folder / "pyproject.toml").open("a", encoding="utf-8") as file:
             file.write(table)
 
-    def changeover(self, *arguments: str, **environment: str) -> Done:
-        """Run the command."""
-        return self.type("changeover", *arguments, **environment)
+    def changeover(self, *arguments: str) -> Done:
+        """Run the command in this process, which is quick; the fixture keeps it apart."""
+        out, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+        with redirect_stdout(out), redirect_stderr(errors):
+            code = cli.main(arguments)
+        told = [stream.buffer.getvalue().decode() for stream in self._flushed(out, errors)]
+        return Done(arguments, code, *told)
+
+    @staticmethod
+    def _flushed(*streams: Any) -> tuple[Any, ...]:
+        for stream in streams:
+            stream.flush()
+        return streams
 
     def type(self, *words: str, **environment: str) -> Done:
-        """Run what a report tells the user to type."""
+        """Run a program of its own, as a user would."""
         return subprocess.run(
             self.program(*words),
             cwd=self.folder,
@@ -85,7 +107,7 @@ class Project:
 
 def printed_commands(text: str) -> list[list[str]]:
     """Every command that a text tells the user to type, without what it says about it."""
-    joined = text.replace("\\\n", " ")
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
     lines = (line.strip() for line in joined.splitlines())
-    found = [line.split("   ")[0] for line in lines if line.startswith(("changeover ", "pytest "))]
+    found = [line.split("   ")[0] for line in lines if _COMMAND.match(line)]
     return [shlex.split(line) for line in found if len(shlex.split(line)) > 1]

@@ -161,19 +161,11 @@ def test_3_for_a_bug_of_ours(
         ((), ""),
     ],
 )
-def test_4_for_a_mistake(
-    project: Project,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    told: str,
-) -> None:
-    monkeypatch.chdir(project.folder)
-    monkeypatch.syspath_prepend(str(project.folder))
-    assert cli.main(arguments) == 4
-    error = capsys.readouterr().err
-    assert told in error
-    assert "Traceback" not in error
+def test_4_for_a_mistake(project: Project, arguments: tuple[str, ...], told: str) -> None:
+    done = project.changeover(*arguments)
+    assert done.returncode == 4
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
     assert not (project.folder / ".changeover").exists()
 
 
@@ -194,7 +186,7 @@ def test_4_for_files_that_cannot_be_read(project: Project) -> None:
 def test_4_for_a_module_that_fails(project: Project) -> None:
     (project.folder / "ledgers.py").write_text("raise RuntimeError('no ledger today')", "utf-8")
     done = project.changeover("list")
-    assert done.returncode == 4
+    assert done.returncode == 4, done.stdout
     assert "cannot import scenarios from ledgers: RuntimeError: no ledger today" in done.stderr
     project.configure("[tool.changeover.profile]\n")
     done = project.changeover("list")
@@ -207,6 +199,6 @@ def test_5_when_nothing_ran(project: Project, tmp_path: Path) -> None:
     assert done.returncode == 5
     assert "sound: nothing ran" in done.stdout
     (project.folder / "ledgers.py").write_text("", encoding="utf-8")
-    done = project.changeover("run")
+    done = project.type("changeover", "run")
     assert done.returncode == 5
     assert "no scenario is registered" in done.stderr

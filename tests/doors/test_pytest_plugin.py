@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.doors.projects import PLUGIN, Project, clean_environment, make_project
+from harness import race as loaded_here_so_that_pytester_does_not_forget_it
+from tests.doors.projects import LEAKS, PLUGIN, Project, clean_environment, make_project
+
+assert loaded_here_so_that_pytester_does_not_forget_it
 
 LOSSY_AND_SOUND = """
 import pytest
@@ -23,17 +26,20 @@ def test_deposits(race):
 
 @pytest.fixture
 def typed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Run pytest in a project with a race test; returns its lines, last the exit code."""
+    """Run pytest in a project with a race test; returns its lines, last the exit code.
+
+    It runs in this process, which is quick; workers of xdist are processes of their own.
+    """
     make_project(pytester.path)
     pytester.makepyfile(test_deposits=LOSSY_AND_SOUND)
     kept = clean_environment()
-    for name in ("CI", "GITHUB_ACTIONS", "CHANGEOVER_SEED", "CHANGEOVER_PROFILE"):
+    for name in (*LEAKS, "CHANGEOVER_SEED", "CHANGEOVER_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("PYTHONPATH", "PYTHONIOENCODING", "COLUMNS"):
+    for name in ("PYTHONPATH", "PYTHONIOENCODING", "COLUMNS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
         monkeypatch.setenv(name, kept[name])
 
     def run(*arguments: str) -> list[str]:
-        done = pytester.runpytest_subprocess(*PLUGIN, *arguments, timeout=60)
+        done = pytester.runpytest_inprocess(*PLUGIN, *arguments)
         return [*done.outlines, *done.errlines, f"exit {int(done.ret)}"]
 
     return run
@@ -68,6 +74,18 @@ def test_a_finding_fails_the_test_with_the_report(
     assert str(failure.get("message")).startswith("balance_never_falls: ")
 
 
+def test_github_gets_an_annotation(
+    typed: Callable[..., list[str]], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    lines = typed("--race-seed", "7", "-k", "lossy")
+    (annotation,) = (line for line in lines if line.startswith("::error "))
+    assert "title=balance_never_falls::" in annotation
+    page = (pytester.path / "summary.md").read_text(encoding="utf-8")
+    assert page.startswith("### RACE `balance_never_falls`")
+
+
 def test_every_command_in_the_report_works(
     project: Project, commands_in: Callable[[str], list[list[str]]]
 ) -> None:
@@ -76,8 +94,9 @@ def test_every_command_in_the_report_works(
     commands = commands_in(first.stdout)
     assert [command[0] for command in commands][:2] == ["pytest", "changeover"]
     for command in commands:
-        done = project.type(*command)
-        expected = 1 if command[0] == "pytest" or command[1] == "replay" else 0
+        typed_in = command[0] == "pytest"
+        done = project.type(*command) if typed_in else project.changeover(*command[1:])
+        expected = 1 if typed_in or command[1] == "replay" else 0
         assert done.returncode == expected, (command, done.stdout, done.stderr)
 
 
@@ -92,7 +111,16 @@ def test_replay_runs_one_schedule_and_nothing_else(typed: Callable[..., list[str
 
 
 def test_workers_of_xdist_share_the_seed_and_report(typed: Callable[..., list[str]]) -> None:
-    lines = typed("-n", "2", "--race-statistics", "--race-shards=2", "--race-schedules=20", "-v")
+    lines = typed(
+        "-p",
+        "xdist",
+        "-n",
+        "2",
+        "--race-statistics",
+        "--race-shards=2",
+        "--race-schedules=20",
+        "-v",
+    )
     text = "\n".join(lines)
     (header,) = (line for line in lines if line.startswith("changeover: "))
     seed = header.split("seed ")[1].split()[0]
@@ -107,10 +135,8 @@ def test_workers_of_xdist_share_the_seed_and_report(typed: Callable[..., list[st
 
 def test_ids_are_static_and_need_no_scenario(typed: Callable[..., list[str]]) -> None:
     lines = typed("--collect-only", "-q", "-k", "race")
-    assert lines[:2] == [
-        "test_deposits.py::test_deposits[lossy]",
-        "test_deposits.py::test_deposits[sound]",
-    ]
+    collected = [line for line in lines if "::" in line]
+    assert collected == [f"test_deposits.py::test_deposits[{name}]" for name in ("lossy", "sound")]
 
 
 def test_vacuous_passes_unless_strict(
@@ -242,7 +268,7 @@ def test_nothing_is_loaded():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin"],
         cwd=pytester.path,
-        env={**clean_environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=clean_environment(),
         capture_output=True,
         encoding="utf-8",
         check=False,

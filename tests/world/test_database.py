@@ -240,6 +240,102 @@ def test_a_circle_of_three_is_found_and_one_beside_it_is_not_drawn_in() -> None:
     assert [database.simulation.lanes[name].error for name in ("one", "two", "four")] == [None] * 3
 
 
+async def fill(database: Database) -> None:
+    await database.put_all("rows", {"b": {"n": 7}, "a": {"n": 7}})
+
+
+def test_a_statement_on_many_rows_keeps_what_it_has_locked_while_it_waits() -> None:
+    async def second_row(database: Database) -> None:
+        async with database.transaction() as transaction:
+            await transaction.put("rows", "b", {"n": 1})
+            await transaction.get("rows", "b")
+
+    database = world(fill=fill, other=second_row, third=put_a)
+    order = in_order("other: put state/rows/b", "fill: put all state/rows")
+    seen: list[list[str]] = []
+
+    def choose(options: Any) -> int:
+        seen.append([option.label for option in options])
+        return order(options)
+
+    step_through(database.simulation, choose)
+    assert "third: put state/rows/a" in seen[0]
+    assert "third: put state/rows/a" not in seen[2]
+    assert numbers(database) == {"a": 9, "b": 7}
+    assert not database.locks.holders
+
+
+def test_statements_on_many_rows_take_them_in_one_order_and_never_lock_each_other_out() -> None:
+    for simulation in every_order(lambda: world(one=fill, two=fill).simulation):
+        assert [lane.error for lane in simulation.lanes.values()] == [None, None]
+
+
+def test_a_statement_on_many_rows_of_a_dead_client_gives_way_or_takes_effect_as_a_whole() -> None:
+    made: list[Database] = []
+
+    async def holder(database: Database) -> None:
+        async with database.transaction() as transaction:
+            await transaction.put("rows", "b", {"n": 1})
+            await transaction.get("rows", "b")
+
+    def build() -> Simulation:
+        made.append(crash_when("fill: put all state/rows", fill=fill, holder=holder, next=put_a))
+        return made[-1].simulation
+
+    ends = set()
+    for simulation in every_order(build):
+        assert simulation.ending is not None and simulation.ending.kind == "finished"
+        rows = numbers(made[-1])
+        ends.add((rows["a"], rows["b"]))
+    # Both rows or none of them; then whoever came later has written over one or the other.
+    assert ends == {(9, 7), (7, 7), (9, 1), (7, 1)}
+
+
+def holder_of(key: str) -> Lane:
+    async def holder(database: Database) -> None:
+        async with database.transaction() as transaction:
+            await transaction.put("rows", key, {"n": 1})
+            await transaction.get("rows", key)
+
+    return holder
+
+
+def test_a_cancelled_statement_on_many_rows_keeps_none_of_them() -> None:
+    async def impatient(database: Database) -> None:
+        with trio.move_on_after(1):
+            await database.put_all("rows", {"a": {"n": 7}, "b": {"n": 7}, "c": {"n": 7}})
+
+    def build() -> Simulation:
+        made.append(world(fill=impatient, b=holder_of("b"), c=holder_of("c")))
+        return made[-1].simulation
+
+    made: list[Database] = []
+    ends = set()
+    for _ in every_order(build):
+        assert not made[-1].locks.holders
+        ends.add(tuple(numbers(made[-1]).values()))
+    assert (0, 1, 1) in ends and (7, 7, 7) in ends and (7, 1, 1) in ends
+    assert all(len(end) == 3 for end in ends)
+
+
+def test_a_statement_on_many_rows_loses_them_when_the_database_goes_away() -> None:
+    async def operator(database: Database) -> None:
+        await database.maintain("away")
+        await database.reopen()
+
+    database = run(
+        "holder: put state/rows/b",
+        "fill: put all state/rows",
+        "operator: maintain state: away",
+        "operator: reopen state",
+        fill=fill,
+        holder=holder_of("b"),
+        operator=operator,
+    )
+    assert error_of(database, "fill") == "57P03"
+    assert numbers(database) == {"a": 0, "b": 0} and not database.locks.holders
+
+
 # --- maintenance --------------------------------------------------------------------------------
 
 
