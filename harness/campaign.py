@@ -29,6 +29,7 @@ from harness.engine import (
 )
 from harness.findings.finding import Finding, Shrinking
 from harness.scenario import Scenario
+from harness.schedule.choices import Chooser
 from harness.schedule.strategies import PORTFOLIO, Rotation, Seen
 from harness.shrink import shrink
 
@@ -79,7 +80,7 @@ class Campaign:
     @property
     def unknown(self) -> dict[str, str]:
         """The rules about which nothing can be said, with the reason."""
-        never = {name: "never had anything to judge" for name in self.statistics.never_judged}
+        never = dict.fromkeys(self.statistics.never_judged, "never had anything to judge")
         return {**never, **self.statistics.unknown}
 
 
@@ -90,6 +91,7 @@ class Interrupt:
         self.pending = False
 
     def __call__(self) -> bool:
+        """Whether it was pressed."""
         return self.pending
 
     @contextmanager
@@ -126,121 +128,125 @@ def explore(
     finding with where it was saved. ``on_progress`` is called after every schedule. Raises the
     :class:`~harness.errors.UntrustworthyError` of a run that cannot be judged.
     """
-    result = Campaign(scenario, plan)
-    rotation = Rotation(plan.strategies, seed=plan.seed)
-    interrupt = Interrupt()
-    known: list[tuple[str, str, str]] = []
-    seen = Seen()
-    number = 0
-    part, parts = plan.share
-    started = _monotonic()
-    with campaign(), interrupt.caught():
-        while not (ended := _ended(result, number, started, interrupt)):
-            turn = rotation.next(seen)
+    search = _Search(scenario, plan, on_finding)
+    with campaign(), search.interrupt.caught():
+        while not (ended := search.ended()):
+            turn = search.rotation.next(search.seen)
             if turn is None:
                 ended = "every strategy has tried all it had"
                 break
-            name, choose = turn
-            number += 1
-            mine = number % parts == part % parts
-            if not mine and name != "fifo":
-                continue
-            run = execute(
-                scenario,
-                seed=plan.seed,
-                choose=choose,
-                variant=plan.variant,
-                fault_points=name == "fifo",
-            )
-            seen = Seen(max(seen.steps, run.steps), run.fault_points or seen.fault_points)
-            if not mine:
-                continue
-            check_trustworthy(run)
-            result.statistics.add(run, name)
-            found = _new_finding(run, name, number, started, plan, known)
-            checked = found is not None or result.statistics.schedules % CHECKED_SHARE == 1
-            if checked and not _repeatable(run, result):
-                ended = "not deterministic"
+            ended = search.take(*turn)
+            on_progress(search.result)
+            if ended:
                 break
-            result.statistics.checked_twice += checked
-            if found is not None:
-                unshrunk = on_finding(found, None)
-                smaller = _shrunk(unshrunk, run, plan, interrupt)
-                result.findings.append(on_finding(smaller, unshrunk))
-            result.statistics.seconds = _monotonic() - started
-            on_progress(result)
-            if run.violated and not plan.keep_going:
-                ended = "interrupted" if interrupt.pending else "finding"
-                break
-    result.ended_by = ended
-    result.statistics.seconds = _monotonic() - started
-    return result
+    search.result.ended_by = ended
+    search.result.statistics.seconds = search.spent_s()
+    return search.result
 
 
-def _ended(result: Campaign, number: int, started: float, interrupt: Interrupt) -> str:
-    plan = result.plan
-    if interrupt.pending:
-        return "interrupted"
-    if number >= plan.schedules:
-        return "all schedules done"
-    if plan.time_limit_s is not None and _monotonic() - started >= plan.time_limit_s:
-        return f"the time limit of {plan.time_limit_s:g} s"
-    return ""
+class _Search:
+    """One campaign while it runs."""
 
+    def __init__(
+        self,
+        scenario: Scenario,
+        plan: Plan,
+        on_finding: Callable[[Finding, Finding | None], Finding],
+    ) -> None:
+        self.result = Campaign(scenario, plan)
+        self.on_finding = on_finding
+        self.rotation = Rotation(plan.strategies, seed=plan.seed)
+        self.interrupt = Interrupt()
+        self.seen = Seen()
+        self.known: set[tuple[str, str, str]] = set()
+        self.started = _monotonic()
 
-def _repeatable(run: Run, result: Campaign) -> bool:
-    result.difference = same_twice(run)
-    result.difference_token = run.token if result.difference else ""
-    return result.difference is None
+    def spent_s(self) -> float:
+        """Real seconds since the search began."""
+        return _monotonic() - self.started
 
+    def ended(self) -> str:
+        """Why no further schedule is started; empty while there is no reason."""
+        plan = self.result.plan
+        if self.interrupt.pending:
+            return "interrupted"
+        if self.result.statistics.schedules >= plan.schedules:
+            return "all schedules done"
+        if plan.time_limit_s is not None and self.spent_s() >= plan.time_limit_s:
+            return f"the time limit of {plan.time_limit_s:g} s"
+        return ""
 
-def _new_finding(
-    run: Run,
-    strategy: str,
-    number: int,
-    started: float,
-    plan: Plan,
-    known: list[tuple[str, str, str]],
-) -> Finding | None:
-    """The finding of a run, unless its bug was found already."""
-    if not run.violated or run.violations[0].fingerprint in known:
-        return None
-    known.append(run.violations[0].fingerprint)
-    return replace(
-        finding_of(run),
-        strategy=strategy,
-        schedule_number=number,
-        schedules_planned=plan.schedules,
-        seconds=round(_monotonic() - started, 3),
-        profile=plan.profile,
-        shrinking=Shrinking(
-            steps=(run.steps, run.steps),
-            choices=(len(run.deviations),) * 2,
-            faults=(run.faults,) * 2,
-            ended_by="not shrunk",
-        ),
-    )
+    def take(self, strategy: str, choose: Chooser) -> str:
+        """Run one schedule and do what follows from it; why the search ends, if it does."""
+        plan, statistics = self.result.plan, self.result.statistics
+        run = execute(
+            self.result.scenario,
+            seed=plan.seed,
+            choose=choose,
+            variant=plan.variant,
+            fault_points=strategy == "fifo",
+        )
+        check_trustworthy(run)
+        statistics.add(run, strategy)
+        self.seen = Seen(
+            max(self.seen.steps, run.steps), run.fault_points or self.seen.fault_points
+        )
+        new = run.violated and run.violations[0].fingerprint not in self.known
+        if new or statistics.schedules % CHECKED_SHARE == 1:
+            self.result.difference = same_twice(run)
+            if self.result.difference is not None:
+                self.result.difference_token = run.token
+                return "not deterministic"
+            statistics.checked_twice += 1
+        if new:
+            self.known.add(run.violations[0].fingerprint)
+            self.report(run, strategy)
+        statistics.seconds = self.spent_s()
+        return "finding" if run.violated and not plan.keep_going else ""
 
+    def report(self, run: Run, strategy: str) -> None:
+        """Hand a finding out to be saved, then shrink it and hand it out again."""
+        plan = self.result.plan
+        found = replace(
+            finding_of(run),
+            strategy=strategy,
+            schedule_number=self.result.statistics.schedules,
+            schedules_planned=plan.schedules,
+            seconds=round(self.spent_s(), 3),
+            profile=plan.profile,
+            shrinking=Shrinking(
+                steps=(run.steps, run.steps),
+                choices=(len(run.deviations),) * 2,
+                faults=(run.faults,) * 2,
+                ended_by="not shrunk",
+            ),
+        )
+        unshrunk = self.on_finding(found, None)
+        if plan.shrink_budget:
+            found = self.on_finding(self.shrunk(unshrunk, run), unshrunk)
+        else:
+            found = unshrunk
+        self.result.findings.append(found)
 
-def _shrunk(found: Finding, run: Run, plan: Plan, interrupt: Callable[[], bool]) -> Finding:
-    if not plan.shrink_budget:
-        return found
-    smaller = shrink(
-        run,
-        budget_runs=plan.shrink_budget,
-        wall_s=plan.shrink_wall_s,
-        interrupted=interrupt,
-    )
-    return replace(
-        finding_of(smaller.run),
-        strategy=found.strategy,
-        schedule_number=found.schedule_number,
-        schedules_planned=found.schedules_planned,
-        seconds=found.seconds,
-        profile=found.profile,
-        shrinking=smaller.shrinking,
-        counterfactuals=smaller.counterfactuals,
-    )
+    def shrunk(self, found: Finding, run: Run) -> Finding:
+        """The same bug with the smallest schedule that the budget buys."""
+        plan = self.result.plan
+        smaller = shrink(
+            run,
+            budget_runs=plan.shrink_budget,
+            wall_s=plan.shrink_wall_s,
+            interrupted=self.interrupt,
+        )
+        return replace(
+            finding_of(smaller.run),
+            strategy=found.strategy,
+            schedule_number=found.schedule_number,
+            schedules_planned=found.schedules_planned,
+            seconds=found.seconds,
+            profile=found.profile,
+            shrinking=smaller.shrinking,
+            counterfactuals=smaller.counterfactuals,
+        )
 
 
 def finding_of(run: Run) -> Finding:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from harness.errors import RefusedError, UntrustworthyError
 from harness.findings.finding import Violation
 from harness.history import History, derive_seed, digest, relative
-from harness.invariants import Judge
+from harness.invariants import Judge, Moment
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Deviation, Option, Schedule, labels
 from harness.schedule.sandbox import installed
@@ -149,9 +149,7 @@ def execute(
         stopped = until_violation and world.judge.violations
         if ending.kind not in ("refused", "never yields") and not stopped:
             _judge_ending(simulation, world.judge, ending)
-            world.judge.at_end(
-                simulation.history, simulation.steps, simulation.now_ms, world.phase_of
-            )
+            world.judge.at_end(simulation.history, Moment(simulation.steps, simulation.now_ms))
         notes = tuple(filter(None, (text() for text in world.notes.values())))
         wanted = digested and (world.judge.violations or not until_violation)
         total = simulation.digest() if wanted or recorded else ""
@@ -232,9 +230,9 @@ class _Recorder:
             if len(history) > mark:
                 events = history.since(mark)
                 world.observe(events)
-                judge.after_step(events, step, simulation.now_ms, world.phase_of)
+                judge.after_step(events, Moment(step, simulation.now_ms))
             elif judge.every_step:
-                judge.after_step((), step, simulation.now_ms, world.phase_of)
+                judge.after_step((), Moment(step, simulation.now_ms))
             if judge.violations and self.until_violation:
                 return
             if judge.violations or step >= fair_from or simulation.clock.now >= fair_from_s:
@@ -243,7 +241,7 @@ class _Recorder:
 
 def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
-    at = {"step": simulation.steps, "at_ms": simulation.now_ms}
+    step, at_ms = simulation.steps, simulation.now_ms
     told: list[BaseException] = []
     for lane in simulation.lanes.values():
         error = lane.error
@@ -261,7 +259,8 @@ def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
                 describe="" if assertion else LANE_FAILS,
                 lane=lane.name,
                 site=_site_of(error),
-                **at,
+                step=step,
+                at_ms=at_ms,
             )
         )
     if ending.kind == "stuck":
@@ -270,7 +269,8 @@ def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
                 invariant="never_stuck",
                 message=f"No lane can run and no timer is pending:\n{ending.detail}",
                 describe=STUCK,
-                **at,
+                step=step,
+                at_ms=at_ms,
             )
         )
     elif ending.kind in ("step limit", "time limit"):
@@ -280,7 +280,8 @@ def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
                 invariant="finishes_within_limits",
                 message=f"{ending.detail}; the last 6 steps: {'; '.join(last)}",
                 describe=LIMITED,
-                **at,
+                step=step,
+                at_ms=at_ms,
             )
         )
 

@@ -26,7 +26,7 @@ class Site:
 
 
 def relative(path: str) -> str:
-    """A path below the current directory or an installed package, without what is private to a machine."""
+    """A path from the current directory or inside a package: nothing of one machine stays in it."""
     try:
         return Path(path).relative_to(Path.cwd()).as_posix()
     except ValueError:

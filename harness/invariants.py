@@ -10,10 +10,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.findings.finding import Change, Violation
-from harness.history import Event
+from harness.history import Event, History
 
 #: What a rule returns when there was nothing to judge yet.
 NOTHING_TO_JUDGE = False
@@ -45,21 +45,23 @@ class Broken(Exception):
         at_ms: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
         self.step = step
         self.at_ms = at_ms
-        self.fields = {
-            "resource": resource,
-            "before": str(before),
-            "after": str(after),
-            "consequence": consequence,
-            "accounts": tuple(accounts),
-            "loss_usdc": str(loss_usdc),
-            "site": site,
-            "lane": lane,
-            "operation": operation,
-            "changes": tuple(changes),
-        }
+        self.violation = Violation(
+            invariant="",
+            message=message,
+            step=0,
+            resource=resource,
+            before=str(before),
+            after=str(after),
+            consequence=consequence,
+            accounts=tuple(accounts),
+            loss_usdc=str(loss_usdc),
+            site=site,
+            lane=lane,
+            operation=operation,
+            changes=tuple(changes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +101,28 @@ def invariant_of(
     )
 
 
-class Judge:
-    """Applies the rules of one run and remembers what each of them saw."""
+class Moment(NamedTuple):
+    """When something was judged: the step, and the virtual time in milliseconds."""
 
-    def __init__(self) -> None:
+    step: int
+    at_ms: int
+
+
+class Judge:
+    """Applies the rules of one run and remembers what each of them saw.
+
+    ``phase_of`` gives the phase of life in which a lane is.
+    """
+
+    def __init__(self, phase_of: Callable[[str], str] = lambda lane: "") -> None:
+        self.phase_of = phase_of
         self.invariants: list[Invariant] = []
         self.violations: list[Violation] = []
         self.judged: dict[str, int] = {}
         self.unknown: dict[str, str] = {}
         self.every_step: list[Invariant] = []
         self._by_resource: dict[str, tuple[Invariant, ...]] = {}
-        self._broken: dict[str, int] = {}
+        self._told: set[str] = set()
 
     def add(self, invariant: Invariant) -> None:
         """Apply one more rule from now on."""
@@ -128,73 +141,60 @@ class Judge:
             self._by_resource[resource] = found
         return found
 
-    def after_step(
-        self, events: Sequence[Event], step: int, at_ms: int, phase_of: Callable[[str], str]
-    ) -> None:
+    def after_step(self, events: Sequence[Event], moment: Moment) -> None:
         """Judge what one step did."""
         last = events[-1] if events else None
         for rule in self.every_step:
-            self._apply(rule, (), last, step, at_ms, phase_of)
+            self._apply(rule, (), last, moment)
         states: dict[str, tuple[Invariant, Event]] = {}
         for event in events:
             for rule in self._watching(event.resource):
                 if rule.takes_event:
-                    self._apply(rule, (event,), event, step, at_ms, phase_of)
+                    self._apply(rule, (event,), event, moment)
                 else:
                     states[rule.name] = (rule, event)
         for rule, event in states.values():
-            self._apply(rule, (), event, step, at_ms, phase_of)
+            self._apply(rule, (), event, moment)
 
-    def at_end(self, history: Any, step: int, at_ms: int, phase_of: Callable[[str], str]) -> None:
+    def at_end(self, history: History, moment: Moment) -> None:
         """Let the checkers judge the whole history."""
         for rule in self.invariants:
             if rule.at_end:
                 arguments = (history,) if inspect.signature(rule.check).parameters else ()
-                self._apply(rule, arguments, None, step, at_ms, phase_of)
+                self._apply(rule, arguments, None, moment)
 
     def _apply(
-        self,
-        rule: Invariant,
-        arguments: tuple[Any, ...],
-        event: Event | None,
-        step: int,
-        at_ms: int,
-        phase_of: Callable[[str], str],
+        self, rule: Invariant, arguments: tuple[Any, ...], event: Event | None, moment: Moment
     ) -> None:
         try:
             judged = rule.check(*arguments)
         except Broken as broken:
-            self.report(rule, broken, event, step, at_ms, phase_of)
             judged = True
+            self.report(rule, broken, event, moment)
         except AssertionError as failure:
-            message = str(failure) or f"{rule.name} does not hold"
-            self.report(rule, Broken(message), event, step, at_ms, phase_of)
             judged = True
+            # What pytest's rewriting adds to a message of the author's own is of no use to readers.
+            message = str(failure).partition("\nassert ")[0] or f"{rule.name} does not hold"
+            self.report(rule, Broken(message), event, moment)
         except Exception as error:
+            judged = NOTHING_TO_JUDGE
             self.unknown[rule.name] = f"{type(error).__name__}: {error}"
-            judged = False
         if judged is not NOTHING_TO_JUDGE:
             self.judged[rule.name] += 1
 
-    def report(
-        self,
-        rule: Invariant,
-        broken: Broken,
-        event: Event | None,
-        step: int,
-        at_ms: int,
-        phase_of: Callable[[str], str],
-    ) -> None:
-        """Record a violation; the same rule on the same resource is told once, with its count."""
-        violation = Violation(
+    def report(self, rule: Invariant, broken: Broken, event: Event | None, moment: Moment) -> None:
+        """Record a violation; what stays broken on the same resource is told once."""
+        violation = replace(
+            broken.violation,
             invariant=rule.name,
-            message=broken.message,
-            step=step if broken.step is None else broken.step,
-            at_ms=at_ms if broken.at_ms is None else broken.at_ms,
             describe=rule.describe,
-            **broken.fields,
+            step=moment.step if broken.step is None else broken.step,
+            at_ms=moment.at_ms if broken.at_ms is None else broken.at_ms,
         )
+        told = f"{rule.name} {violation.resource}"
         if event is not None:
+            if rule.on:
+                told += event.resource
             site = f"{event.site} {event.site.function}" if event.site else ""
             violation = replace(
                 violation,
@@ -203,11 +203,9 @@ class Judge:
                 site=violation.site or site,
                 resource=violation.resource or event.resource,
             )
-        violation = replace(violation, phase=phase_of(violation.lane))
-        key = f"{rule.name} {violation.resource} {violation.accounts}"
-        self._broken[key] = self._broken.get(key, 0) + 1
-        if self._broken[key] == 1:
-            self.violations.append(violation)
+        if told not in self._told:
+            self._told.add(told)
+            self.violations.append(replace(violation, phase=self.phase_of(violation.lane)))
 
     @property
     def held(self) -> tuple[str, ...]:

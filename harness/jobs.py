@@ -34,20 +34,12 @@ def search_in_jobs(
     on_progress: Callable[[int, int], None] = lambda schedules, findings: None,
 ) -> Result:
     """Search one scenario in ``jobs`` processes; Ctrl-C ends them all and keeps what they found."""
-    context = multiprocessing.get_context("spawn")
     interrupt = Interrupt()
-    running: dict[Connection, tuple[int, SpawnProcess]] = {}
     results: dict[int, Result] = {}
     counts: dict[int, tuple[int, int]] = {}
+    told: set[int] = set()
     with interrupt.caught():
-        for part in range(1, jobs + 1):
-            receiving, sending = context.Pipe(duplex=False)
-            share = replace(plan, share=(part, jobs))
-            process = context.Process(target=_work, args=(scenario, share, root, sending))
-            process.start()
-            sending.close()
-            running[receiving] = (part, process)
-        told = False
+        running = _started(scenario, plan, jobs, root)
         while running:
             for pipe in wait(list(running), timeout=_PATIENCE_S):
                 assert isinstance(pipe, Connection)
@@ -65,25 +57,40 @@ def search_in_jobs(
                 else:
                     counts[part] = message
                     on_progress(*(sum(column) for column in zip(*counts.values(), strict=True)))
-            if interrupt.pending and not told:
-                told = True
-                for _, process in running.values():
-                    if process.pid is not None and process.is_alive():
+            if interrupt.pending:
+                for part, process in running.values():
+                    if part in counts and part not in told and process.pid is not None:
+                        told.add(part)
                         os.kill(process.pid, signal.SIGINT)
     return merged(plan, [results[part] for part in sorted(results)])
+
+
+def _started(
+    scenario: str, plan: Plan, jobs: int, root: Path
+) -> dict[Connection, tuple[int, SpawnProcess]]:
+    """The jobs; they are born deaf to Ctrl-C, which only a search that goes on can answer."""
+    context = multiprocessing.get_context("spawn")
+    running: dict[Connection, tuple[int, SpawnProcess]] = {}
+    listening = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for part in range(1, jobs + 1):
+            receiving, sending = context.Pipe(duplex=False)
+            share = replace(plan, share=(part, jobs))
+            process = context.Process(target=_work, args=(scenario, share, root, sending))
+            process.start()
+            sending.close()
+            running[receiving] = (part, process)
+    finally:
+        signal.signal(signal.SIGINT, listening)
+    return running
 
 
 def _work(scenario: str, plan: Plan, root: Path, pipe: Connection) -> None:
     """One job: it has a process group of its own, so that Ctrl-C reaches it once, from us."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-    result = Result(scenario, plan, ended_by=INTERRUPTED)
-    try:
-        found = load_scenarios(load_settings())[scenario]
-        result = search(found, plan, root=root, on_progress=lambda *counts: pipe.send(counts))
-    except KeyboardInterrupt:
-        pass
-    pipe.send(result)
+    found = load_scenarios(load_settings())[scenario]
+    pipe.send(search(found, plan, root=root, on_progress=lambda *counts: pipe.send(counts)))
 
 
 def _lost(scenario: str, plan: Plan, part: int, process: SpawnProcess, pending: bool) -> Result:

@@ -75,7 +75,7 @@ def data_of(results: Sequence[Result], code: int) -> dict[str, object]:
     return {"format": 1, "exit_code": code, "results": [as_data(result) for result in results]}
 
 
-def annotations(files: Iterable[str]) -> list[str]:
+def github_lines(files: Iterable[str]) -> list[str]:
     """What GitHub shows beside the code for saved findings; their reports go to its summary."""
     findings = [store.load(file) for file in files]
     _append([render_markdown(finding) for finding in findings])

@@ -282,10 +282,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if text := _section(report, _REPORT):
             terminalreporter.write(text, yellow=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from harness.output import annotations  # noqa: PLC0415  (only where GitHub runs it)
+        from harness.output import github_lines  # noqa: PLC0415  (only where GitHub runs it)
 
         saved = [file for _, each in told for file in each.get("race_finding", "").split()]
-        for line in annotations(saved):
+        for line in github_lines(saved):
             terminalreporter.write_line(line)
     _remember(terminalreporter, [properties for _, properties in told], state)
 

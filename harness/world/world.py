@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class World:
-    """What a scenario is handed: ``guards`` and ``bug`` say which variant of the target to build."""
+    """What a scenario is handed; ``guards`` and ``bug`` say which variant of a target to build."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class World:
         self.seed = seed
         self.guards = guards
         self.bug = bug
-        self.judge = Judge()
+        self.judge = Judge(self.phase_of)
         self.services: dict[str, Service] = {}
         self.notes: dict[str, Callable[[], str]] = {}
         self.reached: dict[str, int] = {}
@@ -127,7 +127,14 @@ class World:
 
     @overload
     def invariant(
-        self, *, name: str = "", describe: str = "", on: tuple[str, ...] = (), at_end: bool = False
+        self,
+        check: None = None,
+        /,
+        *,
+        name: str = "",
+        describe: str = "",
+        on: tuple[str, ...] = (),
+        at_end: bool = False,
     ) -> Callable[[F], F]: ...
 
     def invariant(

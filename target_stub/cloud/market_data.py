@@ -89,7 +89,7 @@ class MarketData:
                 self.take_over(await self.read_rows())
 
     async def read_rows(self) -> Mapping[str, Row]:
-        """All rows as one statement sees them; with the fence they and the epoch are taken as one."""
+        """All rows as one statement sees them; with the fence, rows and epoch are taken as one."""
         if EPOCH_FENCE not in self.guards:
             return await self.database.scan(TABLE)
         async with self.database.transaction() as transaction:

@@ -11,7 +11,9 @@ RETRYABLE_STATES = ("40001", "40P01", "25006", "57P03")
 
 def is_retryable(error: BaseException) -> bool:
     """Whether trying again later can help."""
-    return isinstance(error, ConnectionError | TimeoutError) or getattr(error, "sqlstate", "") in RETRYABLE_STATES
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    return getattr(error, "sqlstate", "") in RETRYABLE_STATES
 
 
 def retrying() -> AsyncRetrying:

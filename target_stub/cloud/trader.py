@@ -30,7 +30,7 @@ class Instrument:
 
 
 class Trader:
-    """One client with a few accounts; ``acknowledged`` are the deposits it was told went through."""
+    """One client with a few accounts; ``acknowledged`` are the deposits it was told of."""
 
     def __init__(
         self,
