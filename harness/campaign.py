@@ -18,20 +18,19 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.engine import (
-    Difference,
     Run,
-    Statistics,
     campaign,
     check_trustworthy,
     execute,
     follow,
-    same_twice,
 )
 from harness.findings.finding import Finding, Shrinking
+from harness.repeat import Difference, same_twice
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser
 from harness.schedule.strategies import PORTFOLIO, Rotation, Seen
 from harness.shrink import shrink
+from harness.statistics import Statistics
 
 _monotonic = time.monotonic
 #: One run in so many is executed twice and compared.
@@ -135,6 +134,9 @@ def explore(
             if turn is None:
                 ended = "every strategy has tried all it had"
                 break
+            search.number += 1
+            if not search.mine and turn[0] != "fifo":
+                continue
             ended = search.take(*turn)
             on_progress(search.result)
             if ended:
@@ -159,18 +161,25 @@ class _Search:
         self.interrupt = Interrupt()
         self.seen = Seen()
         self.known: set[tuple[str, str, str]] = set()
+        self.number = 0
         self.started = _monotonic()
 
     def spent_s(self) -> float:
         """Real seconds since the search began."""
         return _monotonic() - self.started
 
+    @property
+    def mine(self) -> bool:
+        """Whether the schedule of this number is in our share; FIFO tells all where faults fit."""
+        part, parts = self.result.plan.share
+        return self.number % parts == part % parts
+
     def ended(self) -> str:
         """Why no further schedule is started; empty while there is no reason."""
         plan = self.result.plan
         if self.interrupt.pending:
             return "interrupted"
-        if self.result.statistics.schedules >= plan.schedules:
+        if self.number >= plan.schedules:
             return "all schedules done"
         if plan.time_limit_s is not None and self.spent_s() >= plan.time_limit_s:
             return f"the time limit of {plan.time_limit_s:g} s"
@@ -186,11 +195,13 @@ class _Search:
             variant=plan.variant,
             fault_points=strategy == "fifo",
         )
-        check_trustworthy(run)
-        statistics.add(run, strategy)
         self.seen = Seen(
             max(self.seen.steps, run.steps), run.fault_points or self.seen.fault_points
         )
+        if not self.mine:
+            return ""
+        check_trustworthy(run)
+        statistics.add(run, strategy)
         new = run.violated and run.violations[0].fingerprint not in self.known
         if new or statistics.schedules % CHECKED_SHARE == 1:
             self.result.difference = same_twice(run)
@@ -202,7 +213,9 @@ class _Search:
             self.known.add(run.violations[0].fingerprint)
             self.report(run, strategy)
         statistics.seconds = self.spent_s()
-        return "finding" if run.violated and not plan.keep_going else ""
+        if run.violated and not plan.keep_going:
+            return "interrupted" if self.interrupt.pending else "finding"
+        return ""
 
     def report(self, run: Run, strategy: str) -> None:
         """Hand a finding out to be saved, then shrink it and hand it out again."""
@@ -210,7 +223,7 @@ class _Search:
         found = replace(
             finding_of(run),
             strategy=strategy,
-            schedule_number=self.result.statistics.schedules,
+            schedule_number=self.number,
             schedules_planned=plan.schedules,
             seconds=round(self.spent_s(), 3),
             profile=plan.profile,

@@ -12,11 +12,11 @@ import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.errors import RefusedError, UntrustworthyError
 from harness.findings.finding import Violation
-from harness.history import History, derive_seed, digest, relative
+from harness.history import History, derive_seed, relative
 from harness.invariants import Judge, Moment
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Deviation, Option, Schedule, labels
@@ -311,118 +311,6 @@ def follow(schedule: Schedule, deviations: Sequence[Deviation] = ()) -> Chooser:
         return index
 
     return choose
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Where two runs of one schedule went apart: step, what each did, what each could have done."""
-
-    step: int
-    first: str
-    second: str
-    first_options: tuple[str, ...] = ()
-    second_options: tuple[str, ...] = ()
-
-
-def same_twice(run: Run) -> Difference | None:
-    """Execute a run's schedule twice, step by step; the first difference, or nothing."""
-    pair = []
-    for _ in range(2):
-        try:
-            pair.append(
-                execute(
-                    run.scenario,
-                    seed=run.schedule.seed,
-                    choose=follow(run.schedule),
-                    variant=run.schedule.variant,
-                    recorded=True,
-                )
-            )
-        except Misfit as misfit:
-            expected = next(
-                (d.taken for d in run.deviations if d.step == misfit.step), misfit.expected
-            )
-            return Difference(misfit.step, expected, "(not possible)", (), misfit.offered)
-    return difference(*pair)
-
-
-def difference(first: Run, second: Run) -> Difference | None:
-    """The first step at which two recorded runs differ, in what ran, could run or happened."""
-    if first.digest == second.digest:
-        return None
-    happened = [_by_step(run.history) for run in (first, second)]
-    for index in range(max(len(first.taken), len(second.taken)) + 1):
-        sides = []
-        for run, events in zip((first, second), happened, strict=True):
-            label = run.taken[index] if index < len(run.taken) else "(the run is over)"
-            offered = run.offered[index] if index < len(run.offered) else ()
-            sides.append((label, offered, events.get(index + 1, ())))
-        (a, could_a, did_a), (b, could_b, did_b) = sides
-        if a != b or could_a != could_b:
-            return Difference(index + 1, a, b, could_a, could_b)
-        if did_a != did_b:
-            one, other = _first_difference(did_a, did_b)
-            return Difference(index + 1, f"{a} ({one})", f"{b} ({other})", could_a, could_b)
-    return Difference(len(first.taken), f"{first.ending}", f"{second.ending}")
-
-
-def _by_step(history: History) -> dict[int, tuple[str, ...]]:
-    grouped: dict[int, tuple[str, ...]] = {}
-    for event in history:
-        grouped[event.step] = (*grouped.get(event.step, ()), event.canonical())
-    return grouped
-
-
-def _first_difference(first: Sequence[str], second: Sequence[str]) -> tuple[str, str]:
-    for one, other in zip((*first, ""), (*second, ""), strict=False):
-        if one != other:
-            return one or "nothing more", other or "nothing more"
-    return "", ""
-
-
-def interleaving(schedule: Schedule) -> str:
-    """A short name of the order that a schedule takes, to count distinct ones."""
-    return digest([schedule.token])[:16]
-
-
-@dataclass(slots=True)
-class Statistics:
-    """What a campaign tried, so that 'nothing found' says how much was looked at."""
-
-    schedules: int = 0
-    distinct: set[str] = field(default_factory=set)
-    steps: list[int] = field(default_factory=list)
-    restarts: int = 0
-    overlapped_runs: int = 0
-    faults: int = 0
-    batch_legal: int = 0
-    judged: dict[str, int] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)
-    reached: dict[str, int] = field(default_factory=dict)
-    by_strategy: dict[str, int] = field(default_factory=dict)
-    checked_twice: int = 0
-    seconds: float = 0.0
-
-    def add(self, run: Run, strategy: str) -> None:
-        """Count one run."""
-        self.schedules += 1
-        self.distinct.add(interleaving(run.schedule))
-        self.steps.append(run.steps)
-        self.restarts += run.restarts
-        self.overlapped_runs += bool(run.overlapped)
-        self.faults += run.faults
-        self.batch_legal += run.batch_legal
-        self.by_strategy[strategy] = self.by_strategy.get(strategy, 0) + 1
-        for name, count in run.judged.items():
-            self.judged[name] = self.judged.get(name, 0) + count
-        for mark, count in run.reached.items():
-            self.reached[mark] = self.reached.get(mark, 0) + count
-        self.unknown.update(run.unknown)
-
-    @property
-    def never_judged(self) -> tuple[str, ...]:
-        """The rules that never had anything to judge."""
-        return tuple(name for name, count in self.judged.items() if not count)
 
 
 def check_trustworthy(run: Run) -> None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.campaign import Campaign, Plan, explore
-from harness.engine import Difference, Statistics
 from harness.errors import RefusedError, UntrustworthyError
 from harness.findings import store
 from harness.findings.finding import Finding
+from harness.repeat import Difference
 from harness.scenario import Scenario
 from harness.schedule.strategies import parse_names
 from harness.settings import Profile
+from harness.statistics import Statistics
 
 #: How a scenario comes out. Only ``held`` says something good about the target.
 HELD, VIOLATED, VACUOUS, UNKNOWN = "held", "violated", "vacuous", "unknown"

@@ -16,10 +16,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from harness.campaign import Interrupt, Plan
-from harness.engine import Statistics
 from harness.gate import INTERRUPTED, Result, search
 from harness.registry import load_scenarios
 from harness.settings import load_settings
+from harness.statistics import Statistics
 
 #: How long a wait for the jobs may last before Ctrl-C is looked for again, in seconds.
 _PATIENCE_S = 0.2

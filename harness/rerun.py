@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.campaign import finding_of
-from harness.engine import Run, campaign, same_twice
+from harness.engine import Run, campaign
 from harness.findings import store
 from harness.findings.finding import Finding
 from harness.gate import Keeper
+from harness.repeat import same_twice
 from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
