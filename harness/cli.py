@@ -178,7 +178,7 @@ def _run(given: Sequence[str]) -> int:
         options = _PARSERS[verb]().read(given[1:])
     except SystemExit:  # argparse printed the help
         return 0
-    from harness import commands  # noqa: PLC0415  (help must not load a scheduler)
+    from harness.doors import commands  # noqa: PLC0415  (help must not load a scheduler)
 
     code: int = getattr(commands, f"{verb}_command")(options)
     return code

@@ -122,11 +122,10 @@ def execute(
 ) -> Run:
     """Run one schedule of a scenario and judge it.
 
-    ``until_violation`` ends the run at the first violation, and a run without one has no digest.
-    ``clocked`` makes a chooser that also sees the virtual time in milliseconds; it is used instead
-    of ``choose``.
     ``digested`` asks for the digest, ``recorded`` for the labels of all steps and options,
-    ``fault_points`` for where faults were offered; each costs time.
+    ``fault_points`` for where faults were offered; each costs time. ``until_violation`` ends the
+    run at the first violation, and a run without one then has no digest. ``clocked`` makes a
+    chooser that also sees the virtual time in milliseconds; it is used instead of ``choose``.
     """
     variant = dict(variant or {})
     guards, bug = scenario.settings_of(variant)
@@ -153,11 +152,25 @@ def execute(
         notes = tuple(filter(None, (text() for text in world.notes.values())))
         wanted = digested and (world.judge.violations or not until_violation)
         total = simulation.digest() if wanted or recorded else ""
+    schedule = Schedule(
+        scenario.name, seed, {each.step: each.choice for each in recorder.deviations}, variant
+    )
+    return _run_of(scenario, schedule, recorder, ending, notes, total)
+
+
+def _run_of(
+    scenario: Scenario,
+    schedule: Schedule,
+    recorder: _Recorder,
+    ending: Ending,
+    notes: tuple[str, ...],
+    total: str,
+) -> Run:
+    simulation, world = recorder.simulation, recorder.world
     judge = world.judge
-    choices = {deviation.step: deviation.choice for deviation in recorder.deviations}
     return Run(
         scenario=scenario,
-        schedule=Schedule(scenario.name, seed, choices, variant),
+        schedule=schedule,
         deviations=tuple(recorder.deviations),
         steps=simulation.steps,
         ended_at_ms=simulation.now_ms,
@@ -176,7 +189,7 @@ def execute(
         batch_legal=simulation.batch_legal,
         history=simulation.history,
         digest=total,
-        taken=labels(simulation.applied) if recorded else (),
+        taken=labels(simulation.applied) if recorder.recorded else (),
         offered=tuple(recorder.offered),
     )
 

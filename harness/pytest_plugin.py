@@ -20,8 +20,8 @@ import pytest
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.doors.race import Told
     from harness.findings.finding import Finding
-    from harness.race import Told
     from harness.schedule.choices import Schedule
     from harness.settings import Profile, Settings
 
@@ -99,14 +99,14 @@ class _State:
     def target(self) -> Finding | Schedule | None:
         """What is to be replayed, if anything is."""
         if self._target is None and self.option("replay") is not None:
-            from harness.reference import resolve  # noqa: PLC0415  (not before it is needed)
+            from harness.doors.reference import resolve  # noqa: PLC0415  (not before it is needed)
 
             self._target = resolve(self.option("replay"))
         return self._target
 
     def header(self) -> str:
-        from harness.reference import last_seed  # noqa: PLC0415  (not before it is needed)
-        from harness.seeds import choose_seed  # noqa: PLC0415
+        from harness.doors.reference import last_seed  # noqa: PLC0415  (not before it is needed)
+        from harness.doors.seeds import choose_seed  # noqa: PLC0415
 
         self.headed = True
         profile = self.profile()
@@ -230,7 +230,7 @@ def race(request: pytest.FixtureRequest) -> Callable[[], None]:
 
 
 def _run(node: pytest.Item, scenario: Any, share: tuple[int, int]) -> Told:
-    from harness import race as races  # noqa: PLC0415  (the machine is loaded here, not before)
+    from harness.doors import race as races  # noqa: PLC0415  (the machine is loaded here, not before)
 
     state = node.config.stash[_STATE]
     marker = node.get_closest_marker("race")
@@ -282,7 +282,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if text := _section(report, _REPORT):
             terminalreporter.write(text, yellow=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from harness.output import github_lines  # noqa: PLC0415  (only where GitHub runs it)
+        from harness.doors.output import github_lines  # noqa: PLC0415  (only where GitHub runs it)
 
         saved = [file for _, each in told for file in each.get("race_finding", "").split()]
         for line in github_lines(saved):

@@ -33,7 +33,7 @@ Task = trio.lowlevel.Task
 
 def check_version(version: str = trio.__version__) -> None:
     """Raise :class:`UnsupportedTrioError` unless this trio was tested with the kernel."""
-    found = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
+    found = tuple(int(part) for part in version.split("+", maxsplit=1)[0].split(".")[:2])
     if not OLDEST_TRIO <= found <= NEWEST_TRIO:
         oldest, newest = (".".join(map(str, bound)) for bound in (OLDEST_TRIO, NEWEST_TRIO))
         raise UnsupportedTrioError(

@@ -35,8 +35,8 @@ class Operation(Option):
         "order",
         "owner",
         "sender",
-        "since",
         "simulation",
+        "since",
     )
 
     def __init__(

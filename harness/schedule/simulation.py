@@ -442,7 +442,7 @@ class Simulation:
     # --- what trio reports to us ---------------------------------------------------------------
 
     def arrive(self, task: Task) -> None:
-        """trio says that a task can run."""
+        """Trio says that a task can run."""
         option = self._tasks.get(task)
         if option is None:
             option = self._adopt(task)

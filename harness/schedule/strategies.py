@@ -13,7 +13,7 @@ from random import Random
 
 from harness.errors import closest
 from harness.history import derive_seed
-from harness.schedule.choices import FAULT, TIMER, Chooser, Option
+from harness.schedule.choices import TIMER, Chooser, Option
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Timers:
         self._count = 0
 
     def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
-        """trio registers a deadline; it belongs to the task that is running."""
+        """Trio registers a deadline; it belongs to the task that is running."""
         running = self.simulation.running_task
         owner = running.label if running else "harness"
         self._count += 1
@@ -89,7 +89,7 @@ class Timers:
         insort(self.pending, (deadline, option.number, option))
 
     def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
-        """trio withdraws a deadline."""
+        """Trio withdraws a deadline."""
         option = self._by_scope.pop(cancel_scope, None)
         if option is None:
             return

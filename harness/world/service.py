@@ -78,6 +78,7 @@ class Service:
         self.run = run
         self.lives: list[Life] = []
         self.restarts = 0
+        self.was_ready = False
         self.restarting = False
         self.restartable = False
 
@@ -114,10 +115,14 @@ class Service:
     def changed(self) -> None:
         """A phase began or a life ended: say whether a restart is going on or could begin.
 
-        It goes on while nobody is ready or somebody is not.
+        It goes on while nobody is ready or somebody is not; the first boot of all is no restart.
         """
         living = self.alive
-        self.restarting = len(self.lives) > 1 and (len(living) != 1 or living[0].phase != "ready")
+        settled = len(living) == 1 and living[0].phase == "ready"
+        self.was_ready = self.was_ready or settled
+        last = self.lives[-1]
+        retired = not living and last.phase == "stopped" and not last.stopping
+        self.restarting = self.was_ready and not settled and not retired
         self.restartable = len(living) == 1 and not self.restarting
 
     def crash(self, life: Life | None = None) -> None:

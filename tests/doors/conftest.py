@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry
+from harness.doors import registry
 from harness.scenario import _registry
 from tests.doors.projects import LEAKS, Project, printed_commands
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.progress import Progress, milestone
-from harness.walk import pages, walk
+from harness.doors.progress import Progress, milestone
+from harness.doors.walk import pages, walk
 from tests.doors.projects import Done, Project
 
 

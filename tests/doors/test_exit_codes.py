@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, commands
+from harness import cli
+from harness.doors import commands
 from tests.doors.projects import Project, clean_environment
 
 

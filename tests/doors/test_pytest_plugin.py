@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import race as loaded_here_so_that_pytester_does_not_forget_it
+from harness.doors import race as loaded_here_so_that_pytester_does_not_forget_it
 from tests.doors.projects import LEAKS, PLUGIN, Project, clean_environment, make_project
 
 assert loaded_here_so_that_pytester_does_not_forget_it

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.doors.seeds import choose_seed
 from harness.errors import UsageError
-from harness.seeds import choose_seed
 from harness.settings import Settings, duration_s, load_settings
 
 

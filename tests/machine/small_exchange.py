@@ -12,6 +12,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import trio
+
 from harness.invariants import Moment
 from harness.schedule.choices import TIMER, Option
 from harness.schedule.simulation import Limits, Simulation
@@ -108,6 +110,7 @@ class SmallExchange:
 
     def open(self) -> None:
         """Start all services and let them get ready."""
+        self.simulation.spawn("calendar", turn_pages)
         opening = self.spawn("opening", self.exchange.start)
         while not opening.finished:
             self.take_first(1)
@@ -142,6 +145,8 @@ class SmallExchange:
         """Let the next timers strike, although others could run."""
         for _ in range(count):
             timers = [option for option in self.simulation.options() if option.kind == TIMER]
+            if not timers:
+                return
             self.take(timers[0])
 
     def take_of_lane(self, lane: str, steps: int) -> None:
@@ -265,6 +270,12 @@ class SmallExchange:
             return f"acknowledged_exactly_once: {gap}"
         self.world.judge.at_end(self.simulation.history, self.moment)
         return self.problem()
+
+
+async def turn_pages() -> None:
+    """There is always a next minute, so a moment in which everybody is dead does not end the run."""
+    while True:
+        await trio.sleep(60)
 
 
 def void(value: object) -> None:

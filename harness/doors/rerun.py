@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.campaign import finding_of
+from harness.doors.gate import Keeper
+from harness.doors.wordings import diverged, finding_report, not_deterministic
 from harness.engine import Run, campaign
 from harness.findings import store
 from harness.findings.finding import Finding
-from harness.gate import Keeper
 from harness.repeat import same_twice
 from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
-from harness.wordings import diverged, finding_report, not_deterministic
 
 
 @dataclass(frozen=True, slots=True)

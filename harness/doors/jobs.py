@@ -16,8 +16,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from harness.campaign import Interrupt, Plan
-from harness.gate import INTERRUPTED, Result, search
-from harness.registry import load_scenarios
+from harness.doors.gate import INTERRUPTED, Result, search
+from harness.doors.registry import load_scenarios
 from harness.settings import load_settings
 from harness.statistics import Statistics
 

@@ -1,7 +1,7 @@
 """One scenario through the gate: search it, save what is found, and say how it came out.
 
 Both doors go through here, so that a test and a command can never judge differently. Nothing is
-printed here; the words are in :mod:`harness.wordings`.
+printed here; the words are in :mod:`harness.doors.wordings`.
 """
 
 from __future__ import annotations

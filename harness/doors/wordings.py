@@ -10,12 +10,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from harness.campaign import versions
+from harness.doors.gate import NOT_JUDGED, NOTHING_RAN, Result
 from harness.findings import outcomes
 from harness.findings.finding import Finding, Violation
 from harness.findings.report import render_text
 from harness.findings.serial import encode
 from harness.findings.wording import counted, only_ascii, wrapped
-from harness.gate import NOT_JUDGED, NOTHING_RAN, Result
 from harness.repeat import Difference
 from harness.replay import Replayed
 

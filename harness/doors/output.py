@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.doors.gate import Result
+from harness.doors.wordings import as_data, brief, report, statistics_text, summary
 from harness.findings import store
 from harness.findings.markdown import code, escaped, fenced, github_annotation, render_markdown
-from harness.gate import Result
-from harness.wordings import as_data, brief, report, statistics_text, summary
 
 
 def say(text: str) -> None:

@@ -10,8 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness import output
 from harness.campaign import finding_of, versions
+from harness.doors import output
+from harness.doors.gate import Result, exit_code, plan_of, search
+from harness.doors.jobs import search_in_jobs
+from harness.doors.output import say, tell, wants_ascii
+from harness.doors.progress import Progress
+from harness.doors.reference import last_seed, resolve
+from harness.doors.registry import load_scenarios
+from harness.doors.rerun import rerun
+from harness.doors.seeds import choose_seed
+from harness.doors.walk import walk
+from harness.doors.wordings import diverged, finding_report
 from harness.engine import (
     Misfit,
     Run,
@@ -27,21 +37,11 @@ from harness.findings.html import render_html
 from harness.findings.markdown import render_markdown
 from harness.findings.report import render_text, summary_line
 from harness.findings.serial import dumps
-from harness.gate import Result, exit_code, plan_of, search
-from harness.jobs import search_in_jobs
-from harness.output import say, tell, wants_ascii
-from harness.progress import Progress
-from harness.reference import last_seed, resolve
-from harness.registry import load_scenarios
 from harness.replay import DIVERGED, Replayed
-from harness.rerun import rerun
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
-from harness.seeds import choose_seed
 from harness.settings import duration_s, load_settings
 from harness.shrink import shrink
-from harness.walk import walk
-from harness.wordings import diverged, finding_report
 
 _NO_SCENARIO = (
     "no scenario is registered; name the modules that declare them in pyproject.toml: "

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.doors.gate import VIOLATED, Result, plan_of, search
+from harness.doors.reference import last_seed
+from harness.doors.registry import limited, load_scenarios
+from harness.doors.rerun import rerun
+from harness.doors.seeds import choose_seed
+from harness.doors.wordings import report, statistics_text, summary
 from harness.errors import ChangeoverError, closest
 from harness.findings.finding import Finding
 from harness.findings.report import summary_line
-from harness.gate import VIOLATED, Result, plan_of, search
-from harness.reference import last_seed
-from harness.registry import limited, load_scenarios
-from harness.rerun import rerun
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
-from harness.seeds import choose_seed
 from harness.settings import Profile, Settings
-from harness.wordings import report, statistics_text, summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,240 @@
+"""A Hypothesis state machine that holds a simulated exchange and tears at it.
+
+Its rules write, let time pass, move single lanes and restart services in parts; after every rule
+the money rules judge, and the chain is compared with the pure core. A rule never waits: a client
+that was started in one may be answered many rules later, or only when everybody is.
+
+Every choice of the schedule is an integer that Hypothesis drew, taken modulo what is possible, so
+Hypothesis reduces the program and its schedule together. No other shrinker works here, and the
+machine must never call ours: two of them would undo each other's work. The simulation is stepped
+from outside, so between two rules time and randomness are the real ones that Hypothesis needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from harness.world.service import Service
+from target_stub.chain import Chain
+from target_stub.core import (
+    CancelOrder,
+    Deposit,
+    Instruction,
+    OrderKind,
+    PlaceOrder,
+    Side,
+    Usdc,
+    Withdraw,
+)
+from target_stub.guards import GUARDS
+from tests.machine.small_exchange import ACCOUNTS, MARKETS, SmallExchange
+
+T = TypeVar("T")
+
+#: Which of the things that are possible: taken modulo their number.
+WHICH = st.integers(0, 15)
+STEPS = st.integers(1, 16)
+MANY_STEPS = st.integers(1, 60)
+TIMERS = st.integers(1, 4)
+HUNDREDS = st.integers(1, 20)
+ORDERS = {
+    "limit": (OrderKind.LIMIT, Instruction.GTC, False),
+    "market": (OrderKind.MARKET, Instruction.GTC, False),
+    "post only": (OrderKind.LIMIT, Instruction.POST_ONLY, False),
+    "reduce only": (OrderKind.LIMIT, Instruction.GTC, True),
+}
+
+
+class RuleBroken(AssertionError):
+    """A money rule, or the comparison with the model, does not hold; the message begins with it."""
+
+
+class ExchangeMachine(RuleBasedStateMachine):
+    """Writes, time and the order of steps; nothing is restarted."""
+
+    guards: ClassVar[frozenset[str]] = frozenset(GUARDS)
+    bug: ClassVar[str] = ""
+    chain: ClassVar[type[Chain]] = Chain
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+        self.held = SmallExchange(guards=self.guards, bug=self.bug, chain=self.chain)
+
+    def teardown(self) -> None:
+        """Answer everybody and compare, unless a rule is broken; then unwind in any case."""
+        try:
+            if not self.broken:
+                self.answer_everybody()
+        finally:
+            self.held.close()
+
+    def expect_none(self, problem: str) -> None:
+        """Fail with a problem, if there is one."""
+        if problem:
+            self.broken = True
+            raise RuleBroken(problem)
+
+    @invariant()
+    def every_rule_holds(self) -> None:
+        """The money rules, and the chain equals the model."""
+        self.expect_none(self.held.problem())
+
+    @rule()
+    def answer_everybody(self) -> None:
+        """Go on first-in-first-out until all clients have their answers, and compare those too."""
+        self.held.answer_everybody()
+        self.expect_none(self.held.problem() or self.held.problem_at_rest())
+
+    # --- writes -----------------------------------------------------------------------------
+
+    @rule(account=WHICH, hundreds=HUNDREDS)
+    def deposit(self, account: int, hundreds: int) -> None:
+        """Somebody pays in."""
+        held = self.held
+        command = Deposit(
+            id=held.next_id("deposit"),
+            at_ms=held.simulation.now_ms,
+            account=pick(ACCOUNTS, account),
+            amount=Usdc(Decimal(100 * hundreds)),
+        )
+        held.send("chain", "submit", command)
+
+    @rule(account=WHICH, hundreds=HUNDREDS)
+    def withdraw(self, account: int, hundreds: int) -> None:
+        """Somebody pays out, or tries to."""
+        held = self.held
+        command = Withdraw(
+            id=held.next_id("withdrawal"),
+            at_ms=held.simulation.now_ms,
+            account=pick(ACCOUNTS, account),
+            amount=Usdc(Decimal(100 * hundreds)),
+        )
+        held.send("chain", "submit", command)
+
+    @rule(
+        account=WHICH,
+        market=st.integers(0, len(MARKETS) - 1),
+        side=st.sampled_from(Side),
+        lots=st.integers(1, 8),
+        away=st.integers(-3, 3),
+        how=st.sampled_from(list(ORDERS)),
+    )
+    def place(self, account: int, market: int, side: Side, lots: int, away: int, how: str) -> None:
+        """Somebody places an order, so many steps of 100 ticks away from the opening price."""
+        held = self.held
+        spec, path, listing = MARKETS[market]
+        kind, instruction, reduce_only = ORDERS[how]
+        limited = kind is OrderKind.LIMIT
+        command = PlaceOrder(
+            id=held.next_id("order"),
+            at_ms=held.simulation.now_ms,
+            account=pick(ACCOUNTS, account),
+            market=spec.symbol,
+            side=side,
+            size=listing.size_step * 20 * lots,
+            price=path.start_usd + 100 * away * path.tick_usd if limited else None,
+            kind=kind,
+            instruction=instruction,
+            reduce_only=reduce_only,
+        )
+        held.send("matching", "order", command)
+
+    @precondition(lambda self: self.orders())
+    @rule(order=WHICH)
+    def cancel(self, order: int) -> None:
+        """Somebody takes an order back, which may be filled, refused or still under way."""
+        held, placed = self.held, pick(self.orders(), order)
+        command = CancelOrder(
+            id=held.next_id("cancel"),
+            at_ms=held.simulation.now_ms,
+            account=placed.account,
+            order_id=placed.id,
+        )
+        held.send("matching", "order", command)
+
+    @rule(market=st.integers(0, len(MARKETS) - 1), permille=st.integers(-20, 20))
+    def move_price(self, market: int, permille: int) -> None:
+        """The outside world moves, at most 2 % from where it stood when everything began."""
+        self.held.move_price(market, permille)
+
+    def orders(self) -> list[PlaceOrder]:
+        """All orders that were sent."""
+        commands = (sent.command for sent in self.held.sent)
+        return [command for command in commands if isinstance(command, PlaceOrder)]
+
+    # --- time and the order of steps ------------------------------------------------------------
+
+    @rule(timers=TIMERS)
+    def let_time_pass(self, timers: int) -> None:
+        """The clock goes on to the next timers; what could have run meanwhile did not."""
+        self.held.take_timers(timers)
+
+    @rule(steps=MANY_STEPS)
+    def go_on(self, steps: int) -> None:
+        """Everybody goes on, first-in-first-out."""
+        self.held.take_first(steps)
+
+    @precondition(lambda self: self.held.movable_lanes())
+    @rule(lane=WHICH, steps=STEPS)
+    def move_lane(self, lane: int, steps: int) -> None:
+        """One lane goes on while all others are frozen."""
+        self.held.take_of_lane(pick(self.held.movable_lanes(), lane), steps)
+
+    @rule(choice=st.integers(0, 63))
+    def move_anything(self, choice: int) -> None:
+        """One option, whichever it is."""
+        self.held.take_any(choice)
+
+
+def candidates(*living: int) -> Callable[[ExchangeMachine], bool]:
+    """Whether any service has so many living incarnations."""
+    return lambda self: bool(self.held.services(living=living))
+
+
+class RestartingExchangeMachine(ExchangeMachine):
+    """The same, and services are restarted, in parts."""
+
+    def service(self, which: int, *living: int) -> Service:
+        """One of the services of which so many incarnations live."""
+        return pick(self.held.services(living=living), which)
+
+    @precondition(candidates(1, 2))
+    @rule(service=WHICH)
+    def crash(self, service: int) -> None:
+        """A power cut; until somebody starts it the service is away."""
+        self.held.crash(self.service(service, 1, 2))
+
+    @precondition(candidates(0))
+    @rule(service=WHICH, steps=STEPS)
+    def start(self, service: int, steps: int) -> None:
+        """A service that is down boots, and goes on so many steps alone."""
+        self.held.take_of_lane(self.held.start(self.service(service, 0)), steps)
+
+    @precondition(candidates(1))
+    @rule(service=WHICH)
+    def stop(self, service: int) -> None:
+        """Somebody asks a service to drain and stop."""
+        self.held.stop(self.service(service, 1))
+
+    @precondition(candidates(1))
+    @rule(service=WHICH, steps=STEPS)
+    def begin_rolling_restart(self, service: int, steps: int) -> None:
+        """The next incarnation starts beside the old one, and goes on so many steps alone."""
+        self.held.take_of_lane(self.held.start(self.service(service, 1)), steps)
+
+    @precondition(candidates(2))
+    @rule(service=WHICH)
+    def end_rolling_restart(self, service: int) -> None:
+        """Somebody asks the older of two incarnations to drain and stop."""
+        self.held.stop(self.service(service, 2))
+
+
+def pick(things: Sequence[T], number: int) -> T:
+    """One of several things by a number that may be larger than there are things."""
+    return things[number % len(things)]
