@@ -144,28 +144,21 @@ def execute(
         simulation.spawn("main", scenario.story, world, main=True)
         recorder.until_violation = until_violation
         recorder.drive(clocked(lambda: simulation.now_ms) if clocked else choose)
-        ending = simulation.ending or Ending("finished")
+        ending = recorder.ending = simulation.ending or recorder.ending
         stopped = until_violation and world.judge.violations
         if ending.kind not in ("refused", "never yields") and not stopped:
             _judge_ending(simulation, world.judge, ending)
             world.judge.at_end(simulation.history, Moment(simulation.steps, simulation.now_ms))
-        notes = tuple(filter(None, (text() for text in world.notes.values())))
+        recorder.notes = tuple(filter(None, (text() for text in world.notes.values())))
         wanted = digested and (world.judge.violations or not until_violation)
-        total = simulation.digest() if wanted or recorded else ""
+        recorder.digest = simulation.digest() if wanted or recorded else ""
     schedule = Schedule(
         scenario.name, seed, {each.step: each.choice for each in recorder.deviations}, variant
     )
-    return _run_of(scenario, schedule, recorder, ending, notes, total)
+    return _run_of(scenario, schedule, recorder)
 
 
-def _run_of(
-    scenario: Scenario,
-    schedule: Schedule,
-    recorder: _Recorder,
-    ending: Ending,
-    notes: tuple[str, ...],
-    total: str,
-) -> Run:
+def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
     simulation, world = recorder.simulation, recorder.world
     judge = world.judge
     return Run(
@@ -174,12 +167,12 @@ def _run_of(
         deviations=tuple(recorder.deviations),
         steps=simulation.steps,
         ended_at_ms=simulation.now_ms,
-        ending=ending,
+        ending=recorder.ending,
         violations=tuple(judge.violations),
         held=judge.held,
         unknown=dict(judge.unknown),
         judged=dict(judge.judged),
-        notes=notes,
+        notes=recorder.notes,
         restarts=world.restarts,
         writes=world.writes,
         overlapped=world.overlapped,
@@ -188,7 +181,7 @@ def _run_of(
         reached=dict(world.reached),
         batch_legal=simulation.batch_legal,
         history=simulation.history,
-        digest=total,
+        digest=recorder.digest,
         taken=labels(simulation.applied) if recorder.recorded else (),
         offered=tuple(recorder.offered),
     )
@@ -208,6 +201,9 @@ class _Recorder:
         self.deviations: list[Deviation] = []
         self.offered: list[tuple[str, ...]] = []
         self.fault_points: list[tuple[int, int]] = []
+        self.ending = Ending("finished")
+        self.notes: tuple[str, ...] = ()
+        self.digest = ""
 
     def drive(self, choose: Chooser) -> None:
         """Run to the end, judging every step."""

@@ -42,12 +42,19 @@ STEPS = st.integers(1, 16)
 MANY_STEPS = st.integers(1, 60)
 TIMERS = st.integers(1, 4)
 HUNDREDS = st.integers(1, 20)
+MARKET = st.integers(0, len(MARKETS) - 1)
+SIDE = st.sampled_from(Side)
+LOTS = st.integers(1, 8)
+AWAY = st.integers(-3, 3)
 ORDERS = {
     "limit": (OrderKind.LIMIT, Instruction.GTC, False),
     "market": (OrderKind.MARKET, Instruction.GTC, False),
     "post only": (OrderKind.LIMIT, Instruction.POST_ONLY, False),
     "reduce only": (OrderKind.LIMIT, Instruction.GTC, True),
 }
+HOW = st.sampled_from(list(ORDERS))
+#: As many services may be down at once; with all of them down nothing can go wrong any more.
+DOWN_MAX = 2
 
 
 class RuleBroken(AssertionError):
@@ -117,14 +124,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         )
         held.send("chain", "submit", command)
 
-    @rule(
-        account=WHICH,
-        market=st.integers(0, len(MARKETS) - 1),
-        side=st.sampled_from(Side),
-        lots=st.integers(1, 8),
-        away=st.integers(-3, 3),
-        how=st.sampled_from(list(ORDERS)),
-    )
+    @rule(account=WHICH, market=MARKET, side=SIDE, lots=LOTS, away=AWAY, how=HOW)
     def place(self, account: int, market: int, side: Side, lots: int, away: int, how: str) -> None:
         """Somebody places an order, so many steps of 100 ticks away from the opening price."""
         held = self.held
@@ -145,6 +145,12 @@ class ExchangeMachine(RuleBasedStateMachine):
         )
         held.send("matching", "order", command)
 
+    @rule(account=WHICH, market=MARKET, side=SIDE, lots=LOTS, away=AWAY)
+    def trade(self, account: int, market: int, side: Side, lots: int, away: int) -> None:
+        """Two neighbours agree on a price and send their orders at the same time."""
+        self.place(account, market, side, lots, away, "limit")
+        self.place(account + 1, market, side.opposite, lots, away, "limit")
+
     @precondition(lambda self: self.orders())
     @rule(order=WHICH)
     def cancel(self, order: int) -> None:
@@ -158,7 +164,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         )
         held.send("matching", "order", command)
 
-    @rule(market=st.integers(0, len(MARKETS) - 1), permille=st.integers(-20, 20))
+    @rule(market=MARKET, permille=st.integers(-20, 20))
     def move_price(self, market: int, permille: int) -> None:
         """The outside world moves, at most 2 % from where it stood when everything began."""
         self.held.move_price(market, permille)
@@ -204,7 +210,7 @@ class RestartingExchangeMachine(ExchangeMachine):
         """One of the services of which so many incarnations live."""
         return pick(self.held.services(living=living), which)
 
-    @precondition(candidates(1, 2))
+    @precondition(lambda self: len(self.held.services(living=[0])) < DOWN_MAX)
     @rule(service=WHICH)
     def crash(self, service: int) -> None:
         """A power cut; until somebody starts it the service is away."""
