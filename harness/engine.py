@@ -138,7 +138,7 @@ def execute(
     world = World(simulation, seed=seed, guards=guards, bug=bug)
     recorder = _Recorder(simulation, world, recorded=recorded, fault_points=fault_points)
     with simulation:
-        simulation.faults_left = scenario.faults_max if scenario.faults else 0
+        simulation.faults_left = scenario.faults_max
         for fault in scenario.faults:
             world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
         simulation.spawn("main", scenario.story, world, main=True)
@@ -176,7 +176,7 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
         restarts=world.restarts,
         writes=world.writes,
         overlapped=world.overlapped,
-        faults=max(0, scenario.faults_max - simulation.faults_left) if scenario.faults else 0,
+        faults=scenario.faults_max - simulation.faults_left,
         fault_points=tuple(recorder.fault_points),
         reached=dict(world.reached),
         batch_legal=simulation.batch_legal,
@@ -252,26 +252,14 @@ def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
     step, at_ms = simulation.steps, simulation.now_ms
     told: list[BaseException] = []
-    for lane in simulation.lanes.values():
-        error = lane.error
-        if error is None or any(error is other for other in told):
-            continue
-        told.append(error)
-        assertion = isinstance(error, AssertionError)
-        name = "scenario_assertions" if assertion else "no_lane_fails"
-        text = str(error).strip() or "an assertion failed"
-        message = text if assertion else f"{lane.name} failed: {type(error).__name__}: {text}"
-        judge.violations.append(
-            Violation(
-                invariant=name,
-                message=message,
-                describe="" if assertion else LANE_FAILS,
-                lane=lane.name,
-                site=_site_of(error),
-                step=step,
-                at_ms=at_ms,
-            )
-        )
+    # The main lane comes last: what it raises is mostly what another lane has failed with.
+    for lane in sorted(simulation.lanes.values(), key=lambda lane: lane.name == "main"):
+        for error in _leaves(lane.error):
+            if isinstance(error, KeyboardInterrupt):
+                raise error
+            if not any(error is other for other in told):
+                told.append(error)
+                judge.violations.append(_failure(simulation, lane.name, error))
     if ending.kind == "stuck":
         judge.violations.append(
             Violation(
@@ -293,6 +281,40 @@ def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
                 at_ms=at_ms,
             )
         )
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+    """The errors in an error: those of the tasks of a nursery come wrapped in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    elif error is not None:
+        yield error
+
+
+def _failure(simulation: Simulation, lane: str, error: BaseException) -> Violation:
+    """A lane that died of an error, at the step and the time at which it did."""
+    died = next(
+        (
+            event
+            for event in simulation.history
+            if event.kind == "fault" and event.lane == lane and event.operation.startswith("failed")
+        ),
+        None,
+    )
+    assertion = isinstance(error, AssertionError)
+    text = str(error).strip() or "an assertion failed"
+    if not assertion:
+        text = f"{lane} failed: {type(error).__name__}: {str(error).strip()}".rstrip(": ")
+    return Violation(
+        invariant="scenario_assertions" if assertion else "no_lane_fails",
+        message=text,
+        describe="" if assertion else LANE_FAILS,
+        lane=lane,
+        site=_site_of(error),
+        step=died.step if died else simulation.steps,
+        at_ms=died.at_ms if died else simulation.now_ms,
+    )
 
 
 def _site_of(error: BaseException) -> str:

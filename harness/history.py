@@ -8,8 +8,8 @@ immutable: they are rendered to text only when somebody asks, because most runs 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 
@@ -59,13 +59,51 @@ class Event:
     def canonical(self) -> str:
         """The event as one line that is equal in every process that ran the same schedule."""
         place = f"{self.site.function}:{self.site.line}" if self.site else ""
-        fields = (self.lane, self.kind, self.operation, self.resource, self.value, self.before)
-        texts = (self.step, self.at_ms, *fields, self.after, self.peer, place)
-        return "|".join(map(str, texts))
+        what = (self.lane, self.kind, self.operation, self.resource, self.value, self.before)
+        texts = (self.step, self.at_ms, *what, self.after, self.peer, place)
+        return "|".join(map(brief, texts))
 
     def rendered(self) -> Event:
         """The same event with its values as text, for a file."""
-        return replace(self, value=str(self.value), before=str(self.before), after=str(self.after))
+        value, before, after = map(brief, (self.value, self.before, self.after))
+        return replace(self, value=value, before=before, after=after)
+
+
+#: How many parts of a compound value are told, and how deep.
+PARTS_MAX, DEPTH_MAX = 4, 2
+
+
+def brief(value: object, *, depth: int = 0) -> str:
+    """A value in a few words that are the same in every process.
+
+    What says how it is shown (``__str__``, ``describe()``) is believed. Of everything else the
+    first parts are told, sets in sorted order; never a ``repr()``, which may hold an address or
+    follow the order of hashes.
+    """
+    if type(value).__str__ is not object.__str__ or isinstance(value, int | float | None):
+        return str(value)
+    if callable(describe := getattr(value, "describe", None)):
+        return str(describe())
+    return type(value).__name__ if depth == DEPTH_MAX else _parts(value, depth + 1)
+
+
+def _parts(value: object, depth: int) -> str:
+    if isinstance(value, Mapping):
+        return _joined("", [f"{brief(k)}={brief(v, depth=depth)}" for k, v in value.items()])
+    if isinstance(value, Set):
+        return _joined("", sorted(brief(part, depth=depth) for part in value))
+    if isinstance(value, Sequence):
+        return _joined("", [brief(part, depth=depth) for part in value[: PARTS_MAX + 1]])
+    if is_dataclass(value):
+        named = ((field.name, getattr(value, field.name)) for field in fields(value))
+        parts = [f"{name}={brief(part, depth=DEPTH_MAX)}" for name, part in named]
+        return _joined(type(value).__name__, parts)
+    return type(value).__name__
+
+
+def _joined(name: str, parts: list[str]) -> str:
+    more = ", …" if len(parts) > PARTS_MAX else ""
+    return f"{name}({', '.join(parts[:PARTS_MAX])}{more})"
 
 
 class History:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from harness.errors import UsageError
 from harness.findings.finding import Change, Violation
 from harness.history import Event, History
 
@@ -90,6 +91,8 @@ def invariant_of(
     at_end: bool = False,
 ) -> Invariant:
     """The invariant that a plain function states; its docstring is the description."""
+    if inspect.iscoroutinefunction(check):
+        raise UsageError(f"a rule is an ordinary function; {check.__name__} is async")
     takes_event = bool(inspect.signature(check).parameters) and not at_end
     return Invariant(
         name=name or check.__name__,
@@ -136,7 +139,9 @@ class Judge:
         found = self._by_resource.get(resource)
         if found is None:
             found = tuple(
-                rule for rule in self.invariants if rule.on and resource.startswith(rule.on)
+                rule
+                for rule in self.invariants
+                if rule.on and not rule.at_end and resource.startswith(rule.on)
             )
             self._by_resource[resource] = found
         return found
@@ -146,14 +151,16 @@ class Judge:
         last = events[-1] if events else None
         for rule in self.every_step:
             self._apply(rule, (), last, moment)
-        states: dict[str, tuple[Invariant, Event]] = {}
+        touched: list[tuple[Invariant, Event]] = []
         for event in events:
             for rule in self._watching(event.resource):
                 if rule.takes_event:
                     self._apply(rule, (event,), event, moment)
                 else:
-                    states[rule.name] = (rule, event)
-        for rule, event in states.values():
+                    # Two rules may have one name, so that which rule it is decides, not its name.
+                    touched = [other for other in touched if other[0] is not rule]
+                    touched.append((rule, event))
+        for rule, event in touched:
             self._apply(rule, (), event, moment)
 
     def at_end(self, history: History, moment: Moment) -> None:

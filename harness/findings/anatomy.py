@@ -6,39 +6,31 @@ Text, Markdown and HTML are laid out from the same answers, so that they can nev
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePosixPath
 
+from harness.findings.aftermath import lost, worst
 from harness.findings.finding import Counterfactual, Finding, Violation
 from harness.findings.wording import (
+    column_of,
+    columns,
     counted,
+    label_parts,
     listed,
     one_line,
-    place_of,
+    plain,
     sentence,
 )
-from harness.history import Event, Site, relative
-
-#: How many changes of the violated resource, and how many accounts, a report names.
-CHANGES_MAX = 3
-ACCOUNTS_MAX = 2
+from harness.schedule.choices import FAULT, Deviation
 
 _ORDERS = {
     "batch-legal": "Also batch-legal: plain trio with real input and output can do this.",
     "any": "Needs any order: the lockstep of plain trio inside one lane may never do this.",
 }
+#: How shrinking ends when no choice can be left out any more: nothing that need be said.
+ONE_MINIMAL = "one-minimal"
+#: The longest value that a summary in one line shows.
+_VALUE_MAX = 40
 _VERSIONS = ("python", "trio", "changeover", "git")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of the violated resource: when, from what to what, by whom, and where."""
-
-    step: int
-    before: str
-    after: str
-    actor: str
-    site: str
 
 
 def where(finding: Finding) -> str:
@@ -57,73 +49,28 @@ def what_broke(violation: Violation) -> list[str]:
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
-def changes(finding: Finding) -> list[Change]:
-    """The last changes of the violated resource up to the violation, the breaking one last."""
-    violation = finding.violation
-    found = [
-        _change(event)
-        for event in map(Event.rendered, finding.history)
-        if event.resource == violation.resource != ""
-        and event.before != event.after
-        and event.step <= violation.step
-    ]
-    if (not found or found[-1].step != violation.step) and violation.before != violation.after:
-        found.append(_change_of(violation))
-    return found[-CHANGES_MAX:]
-
-
-def _change(event: Event) -> Change:
-    return Change(
-        event.step,
-        one_line(event.before),
-        one_line(event.after),
-        _actor(event.lane, event.operation),
-        site_text(event.site),
-    )
-
-
-def site_text(site: Site | None) -> str:
-    """The path below the project and the line, the same on every machine."""
-    if site is None:
-        return ""
-    path = relative(site.path) if PurePath(site.path).is_absolute() else site.path
-    return one_line(f"{path}:{site.line}")
-
-
-def _change_of(violation: Violation) -> Change:
-    place = place_of(violation.site)
-    site = f"{place.path}:{place.line}" if place else one_line(violation.site)
-    actor = _actor(violation.lane, violation.operation)
-    return Change(
-        violation.step, one_line(violation.before), one_line(violation.after), actor, site
-    )
-
-
-def _actor(lane: str, operation: str) -> str:
-    return one_line(f"{lane}: {operation}" if lane else operation)
-
-
-def losses(violation: Violation) -> str:
-    """How many lost, how much in all, and who they are; empty if nobody did."""
-    loss = f"{one_line(violation.loss_usdc)} USDC" if violation.loss_usdc else ""
-    count = len(violation.accounts)
-    if not count:
-        return f"loss: {loss}" if loss else ""
-    verb = "lose" if count > 1 else "loses"
-    who = f"{counted(count, 'account')} {verb} {loss}" if loss else counted(count, "account")
-    return f"{who}: {listed(violation.accounts, most=ACCOUNTS_MAX)}"
-
-
 def stayed_green(finding: Finding, *, most: int) -> list[str]:
     """The notes of the run, and which invariants saw nothing."""
     held = listed(finding.held, most=most)
     return [sentence(note) for note in finding.notes] + ([f"Held: {held}."] if held else [])
 
 
-def followed_headline(finding: Finding) -> str:
-    """How many invariants broke after the first one."""
-    count = len(finding.violations) - 1
-    return f"{counted(count, 'more violation')} in this run"
+def telling_deviations(finding: Finding, most: int) -> list[Deviation]:
+    """The deviations that say most, in their order: faults, then the service that broke it.
+
+    A schedule that was not shrunk has hundreds of them.
+    """
+    violation = finding.violation
+    service = column_of(violation.lane)
+
+    def worth(deviation: Deviation) -> tuple[bool, bool, bool, int]:
+        lane = deviation.lane or label_parts(deviation.taken)[0]
+        fault = deviation.kind == FAULT or lane == "nemesis"
+        distance = violation.step - deviation.step
+        return (distance < 0, not fault, column_of(lane) != service, abs(distance))
+
+    best = sorted(finding.deviations, key=worth)[:most]
+    return sorted(best, key=lambda deviation: deviation.step)
 
 
 def order_headline(finding: Finding) -> str:
@@ -210,10 +157,10 @@ def about(finding: Finding) -> list[str]:
     facts = [
         *_search(finding),
         *_shrunk(finding),
-        f"digest {finding.digest[:8]}",
         *_versions(finding),
         f"variant {variant}" if variant else "",
         f"saved {finding.saved}" if finding.saved else "",
+        f"digest {finding.digest[:8]}",
         f"kept because: {one_line(finding.reason)}" if finding.reason else "",
     ]
     return [fact for fact in facts if fact]
@@ -237,16 +184,20 @@ def _shrunk(finding: Finding) -> list[str]:
     if not shrinking.runs:
         return ["not shrunk"]
     sizes = (
-        (shrinking.steps, "steps"),
-        (shrinking.choices, "choices"),
-        (shrinking.faults, "restarts"),
+        (shrinking.steps, "step"),
+        (shrinking.choices, "choice"),
+        (shrinking.faults, "restart"),
     )
-    changed = ", ".join(f"{before:,} -> {after:,} {noun}" for (before, after), noun in sizes)
+    changed = ", ".join(_size(before, after, noun) for (before, after), noun in sizes)
     budget = f" of {shrinking.budget:,}" if shrinking.budget else ""
-    return [
-        f"shrunk {changed} in {shrinking.runs:,}{budget} runs",
-        f"shrinking ended: {one_line(shrinking.ended_by)}",
-    ]
+    facts = [f"shrunk {changed} in {shrinking.runs:,}{budget} runs"]
+    if shrinking.ended_by != ONE_MINIMAL:
+        facts.append(f"shrinking ended: {one_line(shrinking.ended_by)}")
+    return facts
+
+
+def _size(before: int, after: int, noun: str) -> str:
+    return counted(after, noun) if before == after else f"{before:,} -> {after:,} {noun}s"
 
 
 def _versions(finding: Finding) -> list[str]:
@@ -258,8 +209,11 @@ def _versions(finding: Finding) -> list[str]:
 def summary_line(finding: Finding) -> str:
     """The finding in one line, as pytest's short summary and a listing show it."""
     violation = finding.violation
-    if violation.before or violation.after:
-        what = f"{one_line(violation.before)} -> {one_line(violation.after)}"
+    values = (plain(violation.before), plain(violation.after))
+    if any(values) and max(map(columns, values)) <= _VALUE_MAX:
+        what = " -> ".join(values)
     else:
         what = one_line(violation.message).rstrip(".")
-    return f"{violation.invariant}: {what} at step {violation.step} ({finding.token})"
+    losing = worst(finding)
+    loss = f", {lost(losing)}" if losing is not None else ""
+    return f"{violation.invariant}: {what} at step {violation.step}{loss} ({finding.token})"

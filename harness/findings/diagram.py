@@ -12,7 +12,7 @@ from itertools import pairwise
 from harness.findings.finding import Finding
 from harness.findings.selection import Gap, Row, Scene, select
 from harness.findings.strokes import Canvas, captions
-from harness.findings.wording import column_of, columns, counted, only_ascii, shortened
+from harness.findings.wording import column_of, columns, counted, joined, only_ascii, shortened
 
 LANES_MAX = 5
 ROWS_MAX = 16
@@ -44,18 +44,28 @@ def diagram(
     lines = [heading + _names(positions, width)]
     for row in scene.rows:
         if isinstance(row, Gap):
-            lines.append(prefix("", "...", "") + canvas.remark(_left_out(row)))
+            lines.append(prefix("", "...", "") + canvas.remark(f"{counted(row.steps, 'step')} left out"))
         else:
             mark = "!!" if row.breaks else ">>" if row.deviates else ""
             lines.append(prefix(mark, steps[row], times[row]) + canvas.draw(row))
-    if scene.hidden:
-        lines.append(shortened(f"{'':{len(heading)}}not shown: {', '.join(scene.hidden)}", width))
+    lines += _left_out(scene, len(heading), width)
     return [(only_ascii(line) if ascii else line).rstrip() for line in lines]
 
 
-def _left_out(gap: Gap) -> str:
-    what = counted(gap.steps, "step") if gap.steps else counted(gap.events, "event")
-    return f"{what} left out"
+def _left_out(scene: Scene, left: int, width: int) -> list[str]:
+    """What the rows do not tell, in one line: no name is cut, those without room are counted."""
+    told = {index for row in scene.rows if isinstance(row, Row) for index in row.stands_for}
+    missing = len(scene.events) - len(told)
+    if not missing and not scene.hidden:
+        return []
+    events = f"{missing:,} of {counted(len(scene.events), 'event')}" if missing else ""
+    for named in range(len(scene.hidden), -1, -1):
+        others = len(scene.hidden) - named
+        lanes = [*scene.hidden[:named], *([counted(others, "more lane")] if others else [])]
+        text = "not shown: " + "; ".join(part for part in (events, joined(lanes)) if part)
+        if columns(text) <= width - left:
+            break
+    return [" " * left + shortened(text, width - left)]
 
 
 def _positions(scene: Scene, left: int, width: int) -> dict[str, int]:

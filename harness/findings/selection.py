@@ -1,7 +1,8 @@
-"""Which lanes and which events of a run a diagram shows: the ones that explain the violation.
+"""Which columns and rows a diagram shows, and how each of its events is told.
 
-A run has dozens of events in a dozen lanes; a reader at night can follow five lanes and sixteen
-rows. Whatever is left out is counted, so that a diagram never pretends to be the whole run.
+Columns are those of the story: who broke it, the store that was written, who deviated, where the
+money went. A bystander gets none. Whatever is left out is counted, so that a diagram never
+pretends to be the whole run.
 """
 
 from __future__ import annotations
@@ -9,279 +10,245 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from harness.findings.aftermath import is_loss
 from harness.findings.finding import Finding
-from harness.findings.wording import column_of, label_parts
+from harness.findings.story import Moment, Part, Story
+from harness.findings.watched import VALUE_MAX, field_name, value_of
+from harness.findings.wording import column_of, columns, counted, money, one_line, plain
 from harness.history import Event
-from harness.schedule.choices import FAULT
 
 #: The lane of time itself: its events are drawn with whom they wake.
 CLOCK = "clock"
+#: At most so many gaps get a row, the longest ones; the steps of the rows tell of the others.
+GAPS_MAX = 4
+GAP_MIN = 5
+
+#: What a column is worth for the part of a row, to the one who acts and to the other party.
+_WORTH = {
+    Part.BREAKS: (10, 9),
+    Part.DEVIATES: (8, 4),
+    Part.COSTS: (6, 7),
+    Part.CARRIES_ON: (5, 7),
+    Part.STRIKES: (4, 4),
+    Part.LAST_GOOD: (3, 3),
+    Part.LIFE: (3, 3),
+    Part.OVERTAKEN: (2, 2),
+    Part.OTHER_LIFE: (2, 2),
+    Part.CONTEXT: (1, 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An event that is shown: whether its step deviates, and whether it broke the invariant."""
+    """An event as it is drawn, whether it deviates or breaks, and the events it stands for."""
 
     event: Event
     deviates: bool
     breaks: bool
+    stands_for: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What is left out between two rows: ``steps``, or events of a step that is shown."""
+    """The steps between two rows."""
 
     steps: int
-    events: int
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The columns from left to right, the rows from first to last, and the columns left out."""
+    """The columns from left to right, the rows from first to last, and what is left out.
+
+    ``events`` are all events of the run, with those that were made up for steps without any.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row | Gap, ...]
     hidden: tuple[str, ...]
     incarnations: frozenset[str]
+    events: tuple[Event, ...]
 
 
 def select(finding: Finding, *, lanes_max: int, rows_max: int) -> Scene:
     """The scene of a finding within these limits."""
-    events = _complete(finding)
-    breaking = _breaking(finding, events)
-    shown = _columns(finding, events, breaking, lanes_max)
-    seen = [index for index, event in enumerate(events) if _anchor(event, shown)]
-    rank = _ranks(finding, events, breaking)
-    kept = _kept(seen, sorted(seen, key=lambda index: rank[index]), rows_max)
-    every = _names(events)
-    hidden = tuple(name for name in every if name not in shown)
-    lives: dict[str, set[str]] = {}
-    for event in events:
-        for name in (event.lane, event.peer):
-            lives.setdefault(column_of(name), set()).add(name)
-    many = frozenset(name for name, lanes in lives.items() if len(_numbered(lanes)) > 1)
-    rows = _rows(finding, events, breaking=breaking, seen=seen, kept=kept)
-    return Scene(shown, tuple(rows), hidden, many)
-
-
-def _kept(seen: Sequence[int], best: Sequence[int], rows_max: int) -> list[int]:
-    """All events if they fit; otherwise the best, and those whose gap would take a row as well."""
-    if len(seen) <= rows_max:
-        return list(seen)
-    chosen = set(best[: max(rows_max - 3, 1)])
-    for before, index, after in zip(seen, seen[1:], seen[2:], strict=False):
-        if before in chosen and after in chosen:
-            chosen.add(index)
-    return sorted(chosen)
-
-
-def _numbered(lanes: Iterable[str]) -> list[str]:
-    return [lane for lane in lanes if "#" in lane]
-
-
-def _complete(finding: Finding) -> list[Event]:
-    """The history, with a row for a deviating or breaking step that recorded no event."""
-    events = [event.rendered() for event in finding.history]
-    steps = {event.step for event in events}
-    names = {name for event in events for name in (event.lane, event.peer)}
-    for deviation in finding.deviations:
-        if deviation.step in steps:
-            continue
-        lane, doing = label_parts(deviation.taken)
-        lane = deviation.lane or lane or "schedule"
-        doing = doing or f"choice {deviation.choice}"
-        fault = deviation.kind == FAULT or lane == "nemesis"
-        peers = [word for word in doing.split() if word in names] if fault else []
-        kind = "fault" if fault else "note"
-        peer = peers[-1] if peers else ""
-        events.append(Event(deviation.step, deviation.at_ms, lane, kind, doing, peer=peer))
-    violation = finding.violation
-    if violation.step not in steps:
-        doing = violation.operation or violation.invariant
-        events.append(
-            Event(
-                violation.step,
-                violation.at_ms,
-                violation.lane or violation.invariant,
-                "write" if violation.after else "note",
-                doing,
-                violation.resource,
-                before=violation.before,
-                after=violation.after,
-            )
-        )
-    events.sort(key=lambda event: event.step)
-    return _timed(events)
-
-
-def _timed(events: Iterable[Event]) -> list[Event]:
-    """The events with the time of the one before where a made-up row has none."""
-    timed: list[Event] = []
-    now = 0
-    for event in events:
-        now = max(now, event.at_ms)
-        timed.append(replace(event, at_ms=event.at_ms or now))
-    return timed
-
-
-def _breaking(finding: Finding, events: Sequence[Event]) -> int:
-    """The index of the event that broke the invariant."""
-    violation = finding.violation
-    here = [index for index, event in enumerate(events) if event.step == violation.step]
-
-    def fit(index: int) -> tuple[bool, bool, bool, int]:
-        event = events[index]
-        same = violation.resource != "" and event.resource == violation.resource
-        return (same, event.lane == violation.lane, event.after == violation.after, index)
-
-    return max(here, key=fit)
+    story = Story(finding, moments_max=rows_max)
+    told = [(moment, _told(story, moment)) for moment in story.moments]
+    shown = _columns(story, told, lanes_max)
+    rows = [
+        Row(event, moment.index in story.deviating, moment.part is Part.BREAKS, numbers)
+        for moment, (event, numbers) in told
+        if column_of(event.lane) in shown or column_of(event.peer) in shown
+    ]
+    rows = _lives_joined(rows)
+    order = _names([row.event for row in rows])
+    named = [event for _, (event, _) in told]
+    every = dict.fromkeys(_names(named) + _names(story.events))
+    return Scene(
+        tuple(name for name in order if name in shown),
+        tuple(_with_gaps(rows)),
+        tuple(name for name in every if name not in shown),
+        _several(row.event for row in rows),
+        tuple(story.events),
+    )
 
 
 def _names(events: Iterable[Event]) -> list[str]:
-    """Every column in the order of its first appearance, those that only strike come last."""
+    """Every column in the order of its first appearance; those that only strike come last."""
     order: dict[str, bool] = {}
     for event in events:
-        strikes = event.kind == "fault"
         name = column_of(event.lane)
-        order[name] = order.get(name, True) and strikes
+        order[name] = order.get(name, True) and strikes(event)
         if event.peer:
             order[column_of(event.peer)] = False
     return [name for name in order if not order[name]] + [name for name in order if order[name]]
 
 
-def _columns(
-    finding: Finding, events: Sequence[Event], breaking: int, lanes_max: int
-) -> tuple[str, ...]:
-    activity = Counter(column_of(event.lane) for event in events)
-    worth: Counter[str] = Counter()
+def strikes(event: Event) -> bool:
+    """Whether an event happens to its peer: a fault, or a maintenance."""
+    return event.kind == "fault" or (event.kind == "phase" and event.peer != "")
 
-    def raise_to(value: int, *names: str) -> None:
-        for name in names:
-            worth[column_of(name)] = max(worth[column_of(name)], value)
 
-    deviating = {deviation.step for deviation in finding.deviations}
-    involved = _involved(finding, events[breaking])
+def _several(events: Iterable[Event]) -> frozenset[str]:
+    """The services of which several incarnations are shown."""
+    lives: dict[str, set[str]] = {}
     for event in events:
-        if event.resource and event.resource == finding.violation.resource:
-            raise_to(3, event.lane, event.peer)
-        if event.step in deviating:
-            raise_to(6, event.lane, event.peer)
-        elif event.kind == "fault" and column_of(event.peer) in involved:
-            raise_to(2, event.lane)
-    for deviation in finding.deviations:
-        raise_to(5, label_parts(deviation.first)[0])
-    for later in finding.violations[1:]:
-        raise_to(4, later.lane)
-    raise_to(7, events[breaking].peer)
-    raise_to(8, finding.violation.lane)
-    raise_to(9, events[breaking].lane)
-    if events[breaking].lane != CLOCK:
-        worth[CLOCK] = -1
-    names = _names(events)
+        for name in (event.lane, event.peer):
+            if "#" in name:
+                lives.setdefault(column_of(name), set()).add(name)
+    return frozenset(name for name, lanes in lives.items() if len(lanes) > 1)
+
+
+def _columns(
+    story: Story, told: Sequence[tuple[Moment, tuple[Event, tuple[int, ...]]]], lanes_max: int
+) -> set[str]:
+    """The columns that are worth most."""
+    worth: dict[str, int] = {}
+    activity = Counter(column_of(event.lane) for event in story.events)
+
+    def raise_to(value: int, name: str) -> None:
+        if name:
+            worth[column_of(name)] = max(worth.get(column_of(name), 0), value)
+
+    for moment, (event, _) in told:
+        acting, other = _WORTH[moment.part]
+        raise_to(acting, event.lane)
+        raise_to(other, event.peer)
+    breaking = story.events[story.breaking]
+    if column_of(story.finding.violation.lane) in worth:
+        raise_to(9, story.finding.violation.lane)
+    if column_of(breaking.lane) != CLOCK:
+        worth.pop(CLOCK, None)
+    names = list(worth)
     best = sorted(names, key=lambda name: (-worth[name], -activity[name], names.index(name)))
-    return tuple(name for name in names if name in best[:lanes_max])
+    return set(best[:lanes_max])
 
 
-def _involved(finding: Finding, breaking: Event) -> set[str]:
-    """The services that the violation and the deviations speak of."""
-    names = {column_of(breaking.lane), column_of(finding.violation.lane)}
-    for deviation in finding.deviations:
-        for label in (deviation.taken, deviation.first):
-            names |= {column_of(word) for word in label.replace(":", " ").split()}
-    return names - {""}
+def _lives_joined(rows: Sequence[Row]) -> list[Row]:
+    """Phases of one incarnation that follow each other without anything between are one row."""
+    joined: list[Row] = []
+    for row in rows:
+        last = joined[-1] if joined else None
+        if last is not None and _phases_of_one(last, row):
+            words = f"{last.event.operation}, {row.event.operation}"
+            event = replace(last.event, operation=words)
+            joined[-1] = replace(last, event=event, stands_for=last.stands_for + row.stands_for)
+        else:
+            joined.append(row)
+    return joined
 
 
-def _anchor(event: Event, columns: Sequence[str]) -> str:
-    """The column in which an event is drawn, empty if it is not."""
-    if column_of(event.lane) in columns:
-        return column_of(event.lane)
-    strikes = event.kind == "fault" or event.lane == CLOCK
-    if strikes and column_of(event.peer) in columns:
-        return column_of(event.peer)
-    return ""
+def _phases_of_one(one: Row, other: Row) -> bool:
+    alike = one.event.lane == other.event.lane and one.event.kind == other.event.kind == "phase"
+    marked = one.deviates or one.breaks or other.deviates or other.breaks
+    return alike and not marked and not one.event.peer and not other.event.peer
 
 
-def _ranks(
-    finding: Finding, events: Sequence[Event], breaking: int
-) -> dict[int, tuple[int, int, int]]:
-    """How much each event explains: a class, then its distance from the violation."""
-    violation = finding.violation
-    essential = {breaking} | _deviating(finding, events)
-    overtaken = _overtaken(finding, events)
-    key_steps = {deviation.step for deviation in finding.deviations} | {violation.step}
-    later = {(one.step, one.lane) for one in finding.violations[1:]}
-    involved = _involved(finding, events[breaking])
-
-    def rank(index: int) -> int:
-        event = events[index]
-        services = {column_of(event.lane), column_of(event.peer)}
-        on_resource = event.resource == violation.resource != ""
-        tests = (
-            index in essential,
-            index in overtaken or (event.step, event.lane) in later,
-            on_resource and (event.before != event.after or event.kind == "send"),
-            event.kind in ("fault", "phase") and bool(services & involved),
-            event.step in key_steps or (on_resource and event.step <= violation.step),
-            event.kind in ("write", "send") and bool(services & involved),
-        )
-        return tests.index(True) if any(tests) else len(tests)
-
-    return {
-        index: (rank(index), abs(event.step - violation.step), index)
-        for index, event in enumerate(events)
-    }
+def _with_gaps(rows: Sequence[Row]) -> list[Row | Gap]:
+    """The rows, with the longest gaps between them."""
+    sizes = [after.event.step - before.event.step - 1 for before, after in pairwise(rows)]
+    longest = sorted(range(len(sizes)), key=lambda number: (-sizes[number], number))[:GAPS_MAX]
+    lines: list[Row | Gap] = list(rows[:1])
+    for number, row in enumerate(rows[1:]):
+        if number in longest and sizes[number] >= GAP_MIN:
+            lines.append(Gap(sizes[number]))
+        lines.append(row)
+    return lines
 
 
-def _deviating(finding: Finding, events: Sequence[Event]) -> set[int]:
-    """For each deviation the event that its step is shown by."""
-    found = set()
-    for deviation in finding.deviations:
-        lane = deviation.lane or label_parts(deviation.taken)[0]
-        here = [index for index, event in enumerate(events) if event.step == deviation.step]
-        found.add(min(here, key=lambda index: (events[index].lane != lane, index)))
-    return found
+# --- how an event is told --------------------------------------------------------------------
 
 
-def _overtaken(finding: Finding, events: Sequence[Event]) -> set[int]:
-    """For each deviation the event that it ran before, if that happened later."""
-    found = set()
-    for deviation in finding.deviations:
-        lane, doing = label_parts(deviation.first)
-        later = [
+def _told(story: Story, moment: Moment) -> tuple[Event, tuple[int, ...]]:
+    """The event of a moment with the words of its row, and the events that it stands for."""
+    event = story.events[moment.index]
+    operation = one_line(event.operation) or event.kind
+    numbers = moment.stands_for
+    value, before, after = _short(event.value), "", _short(event.after)
+    if event.kind in ("fault", "phase"):
+        value = after = ""
+    elif moment.part is Part.COSTS:
+        operation, value, numbers = _cost(story, moment)
+        after = ""
+    elif len(numbers) > 1:
+        operation, value = f"{operation} x{len(numbers)}", ""
+    watched = [i for i in numbers if story.events[i].resource == story.resource != ""]
+    if watched and moment.part is not Part.COSTS:
+        operation, after = _watched(story, story.events[watched[0]], operation)
+        value = ""
+    event = replace(event, operation=operation, value=value, before=before, after=after)
+    return _requested(story, moment.index, event), numbers
+
+
+def _short(value: object) -> str:
+    text = plain(value)
+    return text if columns(text) <= VALUE_MAX else ""
+
+
+def _watched(story: Story, event: Event, operation: str) -> tuple[str, str]:
+    """What a write did to the watched value: its name beside the operation, and the new value."""
+    finding = story.finding
+    breaking = story.events[story.breaking]
+    field = field_name(finding, breaking)
+    after = value_of(event.after, field)
+    if event is breaking:
+        violation = finding.violation
+        change = violation.changes[-1] if violation.changes else violation
+        after = after or _short(change.after)
+    return (f"{operation}, {field}" if field and after else operation), after
+
+
+def _cost(story: Story, moment: Moment) -> tuple[str, str, tuple[int, ...]]:
+    """What a loss says in one row: how many accounts and how much, for all events of its kind."""
+    event = story.events[moment.index]
+    one = next(
+        violation
+        for violation in story.finding.violations
+        if is_loss(violation) and violation.step == event.step
+    )
+    numbers = moment.stands_for
+    if one.resource:
+        alike = (
             index
-            for index, event in enumerate(events)
-            if event.step > deviation.step and event.lane == lane
-        ]
-        if later:
-            found.add(min(later, key=lambda index: (events[index].operation not in doing, index)))
-    return found
+            for index, other in enumerate(story.events)
+            if other.step > event.step and other.resource.startswith(f"{one.resource}/")
+        )
+        numbers = (*numbers, *alike)
+    doing = one_line(one.operation or event.operation)
+    who = counted(len(one.accounts), "account") if one.accounts else ""
+    words = doing if who in doing else f"{doing} {who}"
+    loss = f"({money(one.loss_usdc)} USDC)" if one.loss_usdc else ""
+    return words or event.kind, loss, numbers
 
 
-def _rows(
-    finding: Finding,
-    events: Sequence[Event],
-    *,
-    breaking: int,
-    seen: Sequence[int],
-    kept: Sequence[int],
-) -> list[Row | Gap]:
-    deviating = _deviating(finding, events)
-    rows: list[Row | Gap] = []
-    skipped: list[Event] = []
-    shown_steps = {events[index].step for index in kept}
-    chosen = set(kept)
-    for index in seen:
-        if index not in chosen:
-            skipped.append(events[index])
-            continue
-        rows += _gap(skipped, shown_steps)
-        skipped = []
-        rows.append(Row(events[index], index in deviating, index == breaking))
-    return rows + _gap(skipped, shown_steps)
-
-
-def _gap(skipped: Sequence[Event], shown: set[int]) -> list[Row | Gap]:
-    if not skipped:
-        return []
-    return [Gap(len({event.step for event in skipped} - shown), len(skipped))]
+def _requested(story: Story, index: int, event: Event) -> Event:
+    """A service that writes to itself does so for whoever asked it just before."""
+    if event.kind != "write" or column_of(event.peer) != column_of(event.lane):
+        return event
+    for number in range(index - 1, -1, -1):
+        before = story.events[number]
+        if before.lane == event.lane and before.step < event.step:
+            asked = before.kind == "receive" and before.peer
+            return replace(event, lane=before.peer, peer=event.lane) if asked else event
+    return event

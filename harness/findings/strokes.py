@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.findings.selection import Row
+from harness.findings.selection import CLOCK, Row, strikes
 from harness.findings.wording import (
     cells,
     column_of,
@@ -22,8 +22,8 @@ from harness.findings.wording import (
 )
 from harness.history import Event
 
-_CRASH = re.compile(r"\b(crash|kill|sigkill|power cut)", re.IGNORECASE)
-_START = re.compile(r"\b(restart|start|boot)", re.IGNORECASE)
+_CRASH = re.compile(r"\b(crash|kill|sigkill|power cut|maintenance: away)", re.IGNORECASE)
+_START = re.compile(r"\b(restart|start|boot|maintenance: over)", re.IGNORECASE)
 _INWARD = ("read", "receive")
 
 
@@ -76,9 +76,10 @@ class Canvas:
         own = self._spots.get(lane, self._spots.get(peer))
         assert own is not None
         other = self._spots.get(peer) if lane in self._spots and peer != lane else None
-        self._label(event, own, other, aside="" if peer in self._spots else peer)
+        hidden = [name for name in (lane, peer) if name not in self._spots and name != CLOCK]
+        self._label(event, own, other, aside=" ".join(hidden).strip())
         self._put(own, _mark(event, breaks=row.breaks, alone=other is None))
-        if other is not None and event.kind == "fault" and _mark(event, alone=True) != "●":
+        if other is not None and strikes(event) and _mark(event, alone=True) != "●":
             self._put(other, _mark(event, alone=True))
         return "".join(self._cells)
 
@@ -102,7 +103,7 @@ class Canvas:
 
     def _follow(self, event: Event) -> None:
         """Keep the state of the services up to date with what happens."""
-        if event.kind == "fault":
+        if strikes(event):
             self._meet(event.peer)
             if _CRASH.search(event.operation):
                 self._strike(event.peer or event.lane)
@@ -187,7 +188,7 @@ def _mark(event: Event, *, breaks: bool = False, alone: bool = True) -> str:
     """The sign of an event: it broke something or died, it started, or it merely happened."""
     if breaks:
         return "✖"
-    speaks = event.kind == "phase" or (event.kind == "fault" and alone)
+    speaks = event.kind in ("fault", "phase") and (alone or not strikes(event))
     if speaks and _CRASH.search(event.operation):
         return "✖"
     if speaks and _START.search(event.operation):

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 _SIGNS = str.maketrans(
     {
@@ -35,6 +36,10 @@ _SIGNS = str.maketrans(
 _NUMBER = re.compile(r"(?P<whole>[+-]?\d[\d,_]*)\.\d+")
 _LABEL = re.compile(r"(?:clock -> .* for )?(?P<lane>[^\s:]+)(?:: (?P<doing>.*))?")
 _SITE = re.compile(r"(?P<path>.+):(?P<line>\d+)(?: (?P<function>.*))?")
+_ZERO = re.compile(r"[+-]?0(\.0+)?(E[+-]?\d+)?")
+_EXPONENT = re.compile(r"[+-]?\d(\.\d+)?E[+-]?\d{1,2}")
+_AMOUNT = re.compile(r"-?\d+(\.\d+)?")
+_FEW = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +56,32 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 def one_line(text: object) -> str:
     """A value as text without line ends, control characters and doubled blanks."""
-    clean = "".join(
-        character if unicodedata.category(character) not in _UNSEEN else " "
-        for character in str(text)
-    )
+    clean = str(text)
+    if not clean.isprintable():
+        clean = "".join(
+            " " if unicodedata.category(character) in _UNSEEN else character for character in clean
+        )
     return " ".join(clean.split())
+
+
+def plain(value: object) -> str:
+    """A value as one line of text; zero is 0 in whatever scale, and no number has an exponent."""
+    text = one_line(value)
+    if _ZERO.fullmatch(text):
+        return "0"
+    return f"{Decimal(text):f}" if _EXPONENT.fullmatch(text) else text
+
+
+def money(text: str) -> str:
+    """An amount with its thousands marked; what is no plain number stays as it is."""
+    clean = one_line(text)
+    return f"{Decimal(clean):,}" if _AMOUNT.fullmatch(clean) else clean
 
 
 def cells(text: str) -> list[str]:
     """The columns that a line takes: a wide character takes two, a combining one none."""
+    if text.isascii():
+        return list(text)
     columns: list[str] = []
     for character in text:
         if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
@@ -74,7 +96,7 @@ def cells(text: str) -> list[str]:
 
 def columns(text: str) -> int:
     """How many columns a line takes on a terminal."""
-    return len(cells(text))
+    return len(text) if text.isascii() else len(cells(text))
 
 
 def only_ascii(text: str) -> str:
@@ -156,6 +178,16 @@ def wrapped(text: str, width: int, *, indent: str = "  ", hanging: str | None = 
 def counted(number: int, noun: str) -> str:
     """A number with its noun in the right form."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def few(number: int) -> str:
+    """A small number as a word."""
+    return _FEW[number] if number < len(_FEW) else f"{number:,}"
+
+
+def joined(names: Sequence[str]) -> str:
+    """All names, the last one after an 'and'."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def listed(names: Sequence[str], *, most: int) -> str:

@@ -196,11 +196,12 @@ class Kernel:
         runner.runq = ready
         runner.deadlines = deadlines
         self.runner = runner
+        # All that are active, in a plain dictionary: asking trio's own takes as long as a step.
+        self._instruments: dict[Instrument, None] = runner.instruments["_all"]
         self.entered = False
         _undisposed.add(self)
         with self.running():
-            if "before_run" in runner.instruments:
-                runner.instruments.call("before_run")
+            self._tell("before_run")
             clock.start_clock()
             runner.init_task = runner.spawn_impl(
                 runner.init, (main, arguments), None, "<init>", system_task=True
@@ -263,10 +264,9 @@ class Kernel:
 
         That is the commonest step of all, and it costs half as much when trio need not be told.
         """
-        runner, instruments = self.runner, self.runner.instruments
         _CONTEXT.task = task
-        if instruments and "before_task_step" in instruments:
-            instruments.call("before_task_step", task)
+        if self._instruments:
+            self._tell("before_task_step", task)
         send, value = task._next_send_fn, task._next_send
         task._next_send_fn = task._next_send = None
         final: Outcome[object] | None = None
@@ -278,7 +278,7 @@ class Kernel:
         except BaseException as error:
             # Our own frame is of no interest to whoever reads the error.
             final = Error(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
-        if message is CancelShieldedCheckpoint and not instruments:
+        if message is CancelShieldedCheckpoint and not self._instruments:
             # What trio's reschedule() does, with an answer that can be given again and again.
             task._schedule_points += 1
             task._next_send_fn = task.coro.send
@@ -287,13 +287,18 @@ class Kernel:
             del _CONTEXT.task
             return True
         if final is not None:
-            runner.task_exited(task, final)
+            self.runner.task_exited(task, final)
         else:
             self._heed(task, message)
-        if instruments and "after_task_step" in instruments:
-            instruments.call("after_task_step", task)
+        if self._instruments:
+            self._tell("after_task_step", task)
         del _CONTEXT.task
         return False
+
+    def _tell(self, hook: str, *details: object) -> None:
+        """Call the instruments that want to know of this."""
+        if hook in self.runner.instruments:
+            self.runner.instruments.call(hook, *details)
 
     def _heed(self, task: Task, message: Any) -> None:
         """Do what a task asked for when it yielded."""

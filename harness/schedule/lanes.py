@@ -69,20 +69,11 @@ class Lane:
             task.batch = self.batch
             self.current += 1
 
-    def depart(self, task: TaskOption) -> None:
-        """A task was taken to run (or died): account for it."""
-        if task.batch == self.batch:
-            self.started = True
-            self.current -= 1
-        else:
-            self.upcoming -= 1
-
     def roll(self) -> None:
-        """Open the next batch when the current one is used up."""
-        if self.started and self.current == 0:
-            self.batch += 1
-            self.current, self.upcoming = self.upcoming, 0
-            self.started = False
+        """Open the next batch: the current one is used up."""
+        self.batch += 1
+        self.current, self.upcoming = self.upcoming, 0
+        self.started = False
 
     def __repr__(self) -> str:
         return f"<lane {self.name}>"
@@ -114,15 +105,3 @@ class TaskOption(Option):
     def batch_legal(self) -> bool:
         """Whether real trio could run this task now, in some order of the batch."""
         return self.batch == self.lane_of.batch
-
-    def perform(self) -> None:
-        """Run one step."""
-        simulation, lane = self.simulation, self.lane_of
-        simulation.ready.remove(self)
-        lane.depart(self)
-        self.last_step = simulation.steps
-        simulation.running_task = self
-        simulation.kernel.step(self.task)
-        simulation.running_task = None
-        simulation.admit()
-        lane.roll()

@@ -36,7 +36,7 @@ _spare: list[Kernel] = []
 #: trio's own tasks in an idle kernel: init, main and the queue of ``run_sync_soon``.
 IDLE_TASKS = 3
 #: How long the clean-up code of a target may go on after the verdict.
-UNWIND_STEPS_MAX = 10_000
+UNWIND_STEPS_MAX = 1_000
 _NO_LANE = Lane("harness")
 _NEMESIS = Lane("nemesis")
 
@@ -137,20 +137,15 @@ class Simulation:
             return ()
         if self.decisions:
             return self.decisions[0]
-        if self._main is not None and self._main.finished:
+        main = self._main
+        if main is not None and main.finished:
             return self._end("finished")
-        ready, pending = self.ready, self.timers.pending
-        if pending and pending[0][0] <= self.clock.now:
-            self.timers.fall_due(self.clock.now)
-        if self._conditional:
-            ready = [
-                option
-                for option in ready
-                if option.kind != OPERATION or option.enabled is None or option.enabled()
-            ]
-        if not pending and not self.faults_left and not self.orphans and ready:
+        ready = self.ready
+        if ready and not (
+            self.timers.pending or self._conditional or self.faults_left or self.orphans
+        ):
             return ready
-        return self._all_options(ready)
+        return self._all_options()
 
     def apply(self, option: Option) -> None:
         """Make one option happen and return when nothing moves any more without us."""
@@ -163,23 +158,65 @@ class Simulation:
             return
         self.steps += 1
         self.applied.append(option)
-        if self.batch_legal and not option.batch_legal:
-            self.batch_legal = False
         try:
-            option.perform()  # type: ignore[attr-defined]
+            if type(option) is TaskOption:
+                self._run(option)
+            else:
+                option.perform()  # type: ignore[attr-defined]
         except StepNeverYieldsError:
             # Struck between two instructions of ours, just as the step ended after all.
             self.running_task = None
             self._end("never yields", option.label)
 
-    def _all_options(self, ready: Sequence[Option]) -> Sequence[Option]:
-        offered = list(ready)
+    def _run(self, option: TaskOption) -> None:
+        """Let one task run a step."""
+        self.ready.remove(option)
+        lane = option.lane_of
+        if option.batch == lane.batch:
+            lane.started = True
+            lane.current -= 1
+        else:
+            lane.upcoming -= 1
+            self.batch_legal = False
+        option.last_step = self.steps
+        self.running_task = option
+        goes_on = self.kernel.advance(option.task)
+        self.running_task = None
+        if goes_on and lane.alive:
+            if self._arrivals or self._idle_tasks:
+                self._arrivals.append(option)
+                self.admit()
+            else:
+                lane.arrive(option)
+                self.ready.append(option)
+        else:
+            if goes_on:
+                self._dead.append(option.task)
+            self.admit()
+        if lane.started and not lane.current:
+            lane.roll()
+
+    def _all_options(self) -> Sequence[Option]:
+        now, pending = self.clock.now, self.timers.pending
+        if pending and pending[0][0] <= now:
+            self.timers.fall_due(now)
+        offered: list[Option] = self.ready[:]
+        if self._conditional:
+            offered = [
+                option
+                for option in offered
+                if option.kind != OPERATION
+                or (enabled := option.enabled) is None  # type: ignore[attr-defined]
+                or enabled()
+            ]
         if not offered and (idle := self.kernel.idle_waiters()):
             offered.append(Idle(self, idle))
-        offered += self.timers.coming(self.clock.now, self.stall_s)
+        if pending:
+            offered += self.timers.coming(now, self.stall_s)
         if not offered:
             return self._nothing_left()
-        offered += [one for one in self.orphans if one.enabled is None or one.enabled()]
+        if self.orphans:
+            offered += [one for one in self.orphans if one.enabled is None or one.enabled()]
         if self.faults_left:
             offered += [fault for fault in self.faults if fault.available()]
         return offered

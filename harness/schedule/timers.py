@@ -7,7 +7,8 @@ else could have run, because a real process can stall for any time between two i
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,9 @@ from harness.schedule.choices import TIMER, Option
 
 if TYPE_CHECKING:
     from harness.schedule.simulation import Simulation
+
+
+_deadline = itemgetter(0)
 
 
 class VirtualClock(Clock):
@@ -118,13 +122,10 @@ class Timers:
 
     def coming(self, now: float, stall_s: float) -> list[Option]:
         """The timers still ahead: the next one, and all that are due within ``stall_s`` of now."""
-        ahead: list[Option] = []
-        horizon = now + stall_s
-        for deadline, _, option in self.pending:
-            if ahead and deadline > horizon:
-                break
-            ahead.append(option)
-        return ahead
+        pending, horizon = self.pending, now + stall_s
+        if pending and pending[-1][0] > horizon:
+            pending = pending[: max(1, bisect_right(pending, horizon, key=_deadline))]
+        return [option for _, _, option in pending]
 
     def strike(self, option: TimerOption) -> None:
         """Let one deadline strike; the clock moves forward to it."""

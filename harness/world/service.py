@@ -45,6 +45,7 @@ class Life:
         )
         if phase == "ready":
             self._ready.set()
+        self.service.tells = True
         self.service.changed()
 
     @property
@@ -79,8 +80,12 @@ class Service:
         self.lives: list[Life] = []
         self.restarts = 0
         self.was_ready = False
+        #: Whether its incarnations say in which phase they are.
+        self.tells = False
         self.restarting = False
         self.restartable = False
+        #: Whether the nemesis is at work on it: until that is done, it does not strike again.
+        self.struck = False
 
     def start(self) -> Life:
         """Start the next incarnation, beside one that is still alive if there is one."""
@@ -116,14 +121,16 @@ class Service:
         """A phase began or a life ended: say whether a restart is going on or could begin.
 
         It goes on while nobody is ready or somebody is not; the first boot of all is no restart.
+        Of a service that never says that it is ready, a lone incarnation counts as that.
         """
         living = self.alive
-        settled = len(living) == 1 and living[0].phase == "ready"
-        self.was_ready = self.was_ready or settled
+        settled = len(living) == 1 and (living[0].phase == "ready" or not self.tells)
+        self.was_ready = self.was_ready or (settled and self.tells)
         last = self.lives[-1]
         retired = not living and last.phase == "stopped" and not last.stopping
-        self.restarting = self.was_ready and not settled and not retired
-        self.restartable = len(living) == 1 and not self.restarting
+        begun = self.was_ready or len(self.lives) > 1 or not living
+        self.restarting = begun and not settled and not retired
+        self.restartable = len(living) == 1 and not self.restarting and not self.struck
 
     def crash(self, life: Life | None = None) -> None:
         """Cut the power of an incarnation, by default of the oldest that is alive."""
@@ -154,33 +161,52 @@ class Service:
             lambda: None,
             enabled=lambda: not life.alive,
             describe_wait=lambda: f"{life.name} is in phase {life.phase}",
+            on_crash="drop",
         )
 
     async def ready(self, life: Life | None = None) -> None:
         """Return when an incarnation (by default the newest) is ready, or dead."""
+        if life is None and not self.lives:
+            raise UsageError(f"service {self.name!r} was never started; call start() first")
         life = life or self.lives[-1]
         await self.simulation.operate(
             f"wait until {life.name} is ready",
             lambda: None,
             enabled=lambda: life._ready.is_set() or not life.alive,
             describe_wait=lambda: f"{life.name} is in phase {life.phase}",
+            on_crash="drop",
         )
 
     async def restart(self, kind: str, *, delay_s: float = 0.0) -> None:
-        """Restart in one of the :data:`RESTART_KINDS`; ``delay_s`` is the time it is down."""
+        """Restart in one of the :data:`RESTART_KINDS`, and return when that is done.
+
+        ``delay_s`` is the time for which it is down, where it is down at all. A service that is
+        down already is started. A rolling restart whose new incarnation dies keeps the old one.
+        """
+        await self.change(self.cut(kind), kind, delay_s)
+
+    def cut(self, kind: str) -> tuple[Life | None, Life | None]:
+        """The part of a restart that takes no time: who was there, and who came at once."""
         if kind not in RESTART_KINDS:
             raise closest(kind, RESTART_KINDS, kind="kind of restart")
         old = next(iter(self.alive), None)
+        new = self.start() if kind == "failover" else None
         if kind in ("crash", "failover") and old is not None:
-            if kind == "failover":
-                self.start()
             self.crash(old)
+        return old, new
+
+    async def change(
+        self, lives: tuple[Life | None, Life | None], kind: str, delay_s: float
+    ) -> None:
+        """The rest of it, up to the moment at which the new incarnation alone is there."""
+        old, new = lives
         if kind == "stop" and old is not None:
             await self.stop(old)
-        if delay_s:
+        if delay_s and kind in ("crash", "stop"):
             await trio.sleep(delay_s)
-        if kind != "failover":
-            new = self.start()
-            await self.ready(new)
-        if kind == "rolling" and old is not None:
+        if new is None and kind != "rolling":
+            new = next(iter(self.alive), None)  # somebody else has started it meanwhile
+        new = new or self.start()
+        await self.ready(new)
+        if kind == "rolling" and old is not None and new.alive:
             await self.stop(old)

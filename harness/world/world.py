@@ -10,7 +10,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
-import trio
 from faker import Faker
 
 from harness.errors import UsageError, closest
@@ -47,8 +46,8 @@ class World:
         self.notes: dict[str, Callable[[], str]] = {}
         self.reached: dict[str, int] = {}
         self.writes = 0
-        self.overlapped = 0
         self._nemeses = 0
+        self._overlaps: list[tuple[Service, ...]] = []
         self._watchers: list[tuple[str, Callable[[Event], None]]] = []
 
     # --- stores and networks ----------------------------------------------------------------
@@ -93,6 +92,7 @@ class World:
             lambda: None,
             enabled=lambda: lane.finished,
             describe_wait=lambda: f"{lane.name} is not done",
+            on_crash="drop",
         )
         if lane.error is not None:
             raise lane.error
@@ -194,21 +194,14 @@ class World:
     def _strike(self, name: str, kind: str, delay_s: float) -> None:
         self._nemeses += 1
         service = self.services[name]
-        old = service.alive[0]
-        if kind in ("crash", "failover"):
-            if kind == "failover":
-                service.start()
-            service.crash(old)
+        service.struck = True
+        lives = service.cut(kind)
+        service.changed()
 
         async def nemesis() -> None:
-            if kind == "stop":
-                await service.stop(old)
-            if delay_s and kind != "rolling":
-                await trio.sleep(delay_s)
-            if kind != "failover":
-                await service.ready(service.start())
-            if kind == "rolling":
-                await service.stop(old)
+            await service.change(lives, kind, delay_s)
+            service.struck = False
+            service.changed()
 
         lane = "nemesis" if self._nemeses == 1 else f"nemesis.{self._nemeses}"
         nemesis.__name__ = f"{kind} restart of {name}"
@@ -222,8 +215,14 @@ class World:
                     function(event)
             if event.kind == "write":
                 self.writes += 1
-                if any(service.restarting for service in self.services.values()):
-                    self.overlapped += 1
+                restarting = tuple(one for one in self.services.values() if one.restarting)
+                if restarting:
+                    self._overlaps.append(restarting)
+
+    @property
+    def overlapped(self) -> int:
+        """How many writes a restart overlapped; a service that only ends is not restarted."""
+        return sum(any(one.restarts for one in services) for services in self._overlaps)
 
     @property
     def restarts(self) -> int:

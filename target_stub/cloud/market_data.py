@@ -22,7 +22,7 @@ from target_stub.core.commands import OracleUpdate
 from target_stub.core.funding import step_bound
 from target_stub.core.mark import Averages
 from target_stub.core.parameters import ExchangeSpec
-from target_stub.guards import EPOCH_FENCE, WRITE_BOUND
+from target_stub.guards import EPOCH_FENCE, NO_GUARDS, WRITE_BOUND, Guards, Refusal
 from target_stub.ports import Database, Life, Network, Row
 
 TOPIC = "markets"
@@ -40,7 +40,10 @@ class Implausible(Exception):
 
 
 class MarketData:
-    """One incarnation of the service; its ``state`` is the core with markets and nobody in it."""
+    """One incarnation of the service; its ``state`` is the core with markets and nobody in it.
+
+    ``epoch`` is the right to write, which it has once it has hydrated.
+    """
 
     def __init__(
         self,
@@ -50,14 +53,14 @@ class MarketData:
         network: Network,
         exchange: ExchangeSpec,
         markets: Iterable[MarketSpec],
-        guards: frozenset[str] = frozenset(),
+        guards: Guards = NO_GUARDS,
     ) -> None:
         self.life = life
         self.database = database
         self.network = network
         self.guards = guards
         self.state: State = genesis(exchange, markets)
-        self.refused = 0
+        self.epoch: int | None = None
         self.quoted = trio.Event()
         self.between_ticks = trio.Event()
         self.between_ticks.set()
@@ -87,6 +90,7 @@ class MarketData:
         async for attempt in retrying():
             with attempt:
                 self.take_over(await self.read_rows())
+                self.epoch = self.life.incarnation
 
     async def read_rows(self) -> Mapping[str, Row]:
         """All rows as one statement sees them; with the fence, rows and epoch are taken as one."""
@@ -133,15 +137,21 @@ class MarketData:
                 self.between_ticks.set()
 
     async def tick(self) -> None:
-        """One funding tick: nothing is announced that was not committed."""
+        """One funding tick: nothing is announced that was not committed.
+
+        Its rows are computed under the epoch of this moment: a tick from before hydration, written
+        after many retries, is still a tick from before hydration.
+        """
+        epoch = self.epoch
         self.advance(round(trio.current_time() * 1000))
         rows = {symbol: self.row_of(market) for symbol, market in self.state.markets.items()}
         try:
             async for attempt in retrying():
                 with attempt:
-                    await self.persist(rows)
-        except (StaleEpoch, Implausible):
-            self.refused += 1
+                    await self.persist(rows, epoch)
+        except (StaleEpoch, Implausible) as error:
+            guard = EPOCH_FENCE if isinstance(error, StaleEpoch) else WRITE_BOUND
+            self.guards.tell(Refusal(guard=guard, why=str(error), rows=rows))
             return
         await self.network.publish(TOPIC, rows)
 
@@ -153,16 +163,14 @@ class MarketData:
             tick = FundingTick(id=tick_id, at_ms=now_ms, market=symbol)
             self.state, _ = apply(self.state, tick)
 
-    async def persist(self, rows: Mapping[str, Row]) -> None:
+    async def persist(self, rows: Mapping[str, Row], epoch: int | None) -> None:
         """Write all rows at once; a guard needs a transaction to look at them first."""
-        if not self.guards & {EPOCH_FENCE, WRITE_BOUND}:
+        if EPOCH_FENCE not in self.guards and WRITE_BOUND not in self.guards:
             await self.database.put_all(TABLE, rows)
             return
         async with self.database.transaction() as transaction:
             if EPOCH_FENCE in self.guards:
-                epoch = await transaction.get_for_update(EPOCHS, TABLE)
-                if epoch is None or epoch["incarnation"] != self.life.incarnation:
-                    raise StaleEpoch(f"{self.life.name} writes under epoch {epoch}")
+                check_epoch(self.life, epoch, await transaction.get_for_update(EPOCHS, TABLE))
             if WRITE_BOUND in self.guards:
                 for symbol, row in rows.items():
                     before = await transaction.get_for_update(TABLE, symbol)
@@ -190,6 +198,12 @@ def market_of_row(market: Market, row: Row) -> Market:
         funding_at_ms=row["funding_at_ms"],
         **{name: row[name] for name in _KEPT},
     )
+
+
+def check_epoch(life: Life, epoch: int | None, held: Row | None) -> None:
+    """Raise :class:`StaleEpoch` unless the epoch of some rows is the one that is held now."""
+    if held is None or epoch is None or held["incarnation"] != epoch:
+        raise StaleEpoch(f"{life.name} has rows of epoch {epoch}; {held} may write")
 
 
 def check_plausible(spec: MarketSpec, before: Row | None, row: Row) -> None:

@@ -10,7 +10,7 @@ import trio
 
 from target_stub.cloud.retry import retrying
 from target_stub.core import Mode, SetMode
-from target_stub.guards import MODE_GATE
+from target_stub.guards import MODE_GATE, NO_GUARDS, Guards
 from target_stub.ports import Life, Network, Request
 
 ADDRESS = "mode"
@@ -20,9 +20,7 @@ TOPIC = "mode"
 class ModeControl:
     """One incarnation of mode control."""
 
-    def __init__(
-        self, life: Life, *, network: Network, guards: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, life: Life, *, network: Network, guards: Guards = NO_GUARDS) -> None:
         self.life = life
         self.network = network
         self.guards = guards

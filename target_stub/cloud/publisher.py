@@ -6,7 +6,7 @@ checkpoint object remembers across restarts; without it, it publishes what it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import trio
@@ -14,7 +14,7 @@ import trio
 from target_stub.cloud.market_data import TOPIC, Implausible, check_plausible
 from target_stub.cloud.retry import retrying
 from target_stub.core import MarketSpec, PublishMarket
-from target_stub.guards import CHECKPOINT
+from target_stub.guards import CHECKPOINT, NO_GUARDS, Guards, Refusal
 from target_stub.ports import Life, Network, ObjectStore, Row
 
 CHECKPOINTS = "checkpoints"
@@ -30,14 +30,13 @@ class Publisher:
         network: Network,
         storage: ObjectStore,
         markets: Iterable[MarketSpec],
-        guards: frozenset[str] = frozenset(),
+        guards: Guards = NO_GUARDS,
     ) -> None:
         self.life = life
         self.network = network
         self.storage = storage
         self.markets = {market.symbol: market for market in markets}
         self.guards = guards
-        self.refused = 0
 
     async def run(self) -> None:
         """Publish every announcement until asked to stop."""
@@ -57,24 +56,25 @@ class Publisher:
 
     async def publish(self, symbol: str, row: Row) -> None:
         """Bring one market's values to the chain, then remember them as the checkpoint."""
+        try:
+            await self.bring(symbol, row)
+        except Implausible as error:
+            self.guards.tell(Refusal(guard=CHECKPOINT, why=str(error), rows={symbol: row}))
+
+    async def bring(self, symbol: str, row: Row) -> None:
+        """The same, or :class:`Implausible` if the value cannot follow the checkpoint."""
         key = f"{CHECKPOINTS}/{symbol}"
         async for attempt in retrying():
             with attempt:
-                if CHECKPOINT in self.guards and not await self.follows_checkpoint(key, row):
-                    self.refused += 1
-                    return
+                if CHECKPOINT in self.guards:
+                    await self.check_follows(key, symbol, row)
                 await self.network.call("chain", "submit", command_of(symbol, row))
                 await self.storage.put(key, row)
 
-    async def follows_checkpoint(self, key: str, row: Row) -> bool:
-        """Whether a value can come after the last one published."""
+    async def check_follows(self, key: str, symbol: str, row: Row) -> None:
+        """Raise :class:`Implausible` unless a value can come after the last one published."""
         found = await self.storage.get(key)
-        before: Mapping[str, Any] | None = found[0] if found else None
-        try:
-            check_plausible(self.markets[key.rpartition("/")[2]], before, row)
-        except Implausible:
-            return False
-        return True
+        check_plausible(self.markets[symbol], found[0] if found else None, row)
 
 
 def command_of(symbol: str, row: Row) -> PublishMarket:

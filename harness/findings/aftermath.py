@@ -1,0 +1,153 @@
+"""What a violation led to in the same run: the money first, then the other rules, in few sentences.
+
+One wrong value breaks a dozen rules on a dozen resources. Nobody reads twelve alike sentences at
+night, so the alike ones are told together; nothing is cut off in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.findings.finding import Finding, Violation
+from harness.findings.wording import counted, few, joined, listed, money, one_line, sentence
+
+#: How many accounts, resources and steps are named before the others are only counted.
+ACCOUNTS_MAX = 2
+SUBJECTS_MAX = 6
+STEPS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One thing that followed: since which step, and what, in sentences or names."""
+
+    step: int
+    text: str
+
+
+def is_loss(violation: Violation) -> bool:
+    """Whether somebody was wronged or lost money."""
+    return bool(violation.accounts or violation.loss_usdc)
+
+
+def losses(violation: Violation) -> str:
+    """How many lost, how much in all, and who they are; empty if nobody did."""
+    short = lost(violation)
+    if not violation.accounts:
+        return f"loss: {short}" if short else ""
+    return f"{short}: {listed(violation.accounts, most=ACCOUNTS_MAX)}"
+
+
+def lost(violation: Violation, *, verbs: tuple[str, str] = ("loses", "lose")) -> str:
+    """How many lost and how much in all, with a verb for one and one for many."""
+    loss = f"{money(violation.loss_usdc)} USDC" if violation.loss_usdc else ""
+    count = len(violation.accounts)
+    if not count or not loss:
+        return counted(count, "account") if count else loss
+    return f"{counted(count, 'account')} {verbs[count > 1]} {loss}"
+
+
+def worst(finding: Finding) -> Violation | None:
+    """The violation that wronged most accounts, if any did."""
+    losing = [violation for violation in finding.violations if is_loss(violation)]
+    return max(losing, key=lambda one: len(one.accounts), default=None)
+
+
+def cost(finding: Finding) -> str:
+    """What the run cost somebody, in one sentence; empty if that is the violation itself."""
+    violation = worst(finding)
+    if violation is None or violation is finding.violation:
+        return ""
+    since = f"from step {violation.step} on"
+    if violation.accounts and violation.loss_usdc:
+        return f"In this run {lost(violation, verbs=('lost', 'lost'))}, {since}."
+    who = lost(violation)
+    verb = "were wronged" if len(violation.accounts) > 1 else "was wronged"
+    return f"In this run {who} {verb if violation.accounts else 'were lost'}, {since}."
+
+
+def followed_headline(finding: Finding) -> str:
+    """How many violations came after the first one."""
+    count = len(finding.violations) - 1
+    return f"{counted(count, 'more violation')} in this run"
+
+
+def followed(finding: Finding) -> list[Followed]:
+    """All that followed: losses in full, then the broken rules with what they broke for."""
+    later = finding.violations[1:]
+    told = [Followed(one.step, _loss_told(one)) for one in later if is_loss(one)]
+    groups: dict[str, list[Violation]] = {}
+    for one in later:
+        if not is_loss(one):
+            groups.setdefault(one.invariant, []).append(one)
+    alike: dict[tuple[int, str], list[str]] = {}
+    for name, group in groups.items():
+        text = _subjects_told(finding.violation, group)
+        if len(group) > 1 and text and name != finding.violation.invariant:
+            alike.setdefault((group[0].step, text), []).append(name)
+        else:
+            alike[group[0].step, _group_told(finding.violation, group)] = []
+    return told + [
+        Followed(step, f"{joined(names)}: {text}" if names else text)
+        for (step, text), names in alike.items()
+    ]
+
+
+def _loss_told(violation: Violation) -> str:
+    message = sentence(violation.message)
+    loss = money(violation.loss_usdc)
+    parts = [message]
+    if loss not in message or str(len(violation.accounts)) not in message:
+        parts.append(sentence(losses(violation)))
+    elif violation.accounts:
+        parts.append(f"Accounts: {listed(violation.accounts, most=ACCOUNTS_MAX)}.")
+    parts += [sentence(violation.consequence), f"({violation.invariant})"]
+    return " ".join(part for part in parts if part)
+
+
+def _group_told(first: Violation, group: Sequence[Violation]) -> str:
+    """One rule that cannot be told together with others."""
+    name = one_line(group[0].invariant)
+    subjects = _subjects_told(first, group)
+    if name == first.invariant and subjects:
+        return f"{name}, also: {subjects}"
+    steps = list(dict.fromkeys(f"{one.step:,}" for one in group))
+    if name == first.invariant and _alike([first, *group]):
+        return f"{name} again, at {_steps(steps)}"
+    again = f" Again at {_steps(steps[1:])}." if len(steps) > 1 else ""
+    return f"{name}: {sentence(group[0].message)}{again}"
+
+
+def _alike(group: Iterable[Violation]) -> bool:
+    return len({one.message for one in group}) == 1
+
+
+def _steps(steps: Sequence[str]) -> str:
+    return f"{'steps' if len(steps) > 1 else 'step'} {listed(steps, most=STEPS_MAX)}"
+
+
+def _subjects_told(first: Violation, group: Sequence[Violation]) -> str:
+    """What a rule broke for, by the last part of its resources; empty if they say nothing."""
+    places: dict[str, list[str]] = {}
+    for one in group:
+        place, _, subject = one_line(one.resource).rpartition("/")
+        if not place or not subject:
+            return ""
+        places.setdefault(place, []).append(subject)
+    home, _, known = one_line(first.resource).rpartition("/")
+    everything = {subject for subjects in places.values() for subject in subjects}
+    if group[0].invariant == first.invariant:
+        everything.add(known)
+    if any(len(set(subjects)) != len(subjects) for subjects in places.values()):
+        return ""
+    parts = []
+    for place, subjects in places.items():
+        if place == home:
+            parts.append(listed(subjects, most=SUBJECTS_MAX))
+        elif len(subjects) > 1 and set(subjects) == everything:
+            every = "both" if len(subjects) == 2 else f"all {few(len(subjects))}"
+            parts.append(f"{every} in {place}")
+        else:
+            parts.append(f"{listed(subjects, most=SUBJECTS_MAX)} in {place}")
+    return ", and ".join(parts)

@@ -1,0 +1,272 @@
+"""Which moments of a run tell how it broke, and what part each of them has in that.
+
+A run has hundreds of events; a reader at night follows a dozen. They are the last good value, what
+struck the services, the life of the one that wrote, the choices that were not first-in-first-out,
+the wrong value, where it went, and what it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from harness.findings.aftermath import is_loss
+from harness.findings.anatomy import telling_deviations
+from harness.findings.finding import Finding, Violation
+from harness.findings.watched import breaking_event, watched_resource
+from harness.findings.wording import column_of, label_parts
+from harness.history import Event
+from harness.schedule.choices import FAULT, TIMER, Deviation
+
+#: How many deviations get a row, and how many moments a diagram has at least if there are any.
+DEVIATIONS_MAX = 5
+MOMENTS_MIN = 8
+
+
+class Part(IntEnum):
+    """What a moment is in the story, the indispensable first."""
+
+    BREAKS = 0
+    DEVIATES = 1
+    COSTS = 2
+    CARRIES_ON = 3
+    LAST_GOOD = 4
+    STRIKES = 5
+    LIFE = 6
+    OVERTAKEN = 7
+    OTHER_LIFE = 8
+    CONTEXT = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Events that are told as one: the index of the one that is drawn, and of all of them."""
+
+    index: int
+    part: Part
+    stands_for: tuple[int, ...]
+
+
+class Story:
+    """The events of a finding, and the moments that tell it."""
+
+    def __init__(self, finding: Finding, *, moments_max: int) -> None:
+        self.finding = finding
+        self.events = complete(finding)
+        breaking = breaking_event(finding, self.events)
+        assert breaking is not None
+        self.breaking = next(i for i, event in enumerate(self.events) if event is breaking)
+        self.resource = watched_resource(finding, breaking)
+        self.deviating: set[int] = set()
+        self._groups = _grouped(self.events, self.breaking)
+        self._parts: dict[int, Part] = {}
+        self._tell()
+        self.moments = self._chosen(moments_max)
+
+    def _tell(self) -> None:
+        self._give(self.breaking, Part.BREAKS)
+        for deviation in telling_deviations(self.finding, DEVIATIONS_MAX):
+            index = self._of_deviation(deviation)
+            self.deviating.add(self._groups[index][0])
+            self._give(index, Part.DEVIATES)
+        for index in self._costs():
+            self._give(index, Part.COSTS)
+        self._give(self._carried_on(), Part.CARRIES_ON)
+        self._give(self._last_good(), Part.LAST_GOOD)
+        first, last = self._window()
+        for index in range(first, last + 1):
+            part = self._part_of_life(index)
+            if part is not None:
+                self._give(index, part)
+        for deviation in telling_deviations(self.finding, DEVIATIONS_MAX):
+            self._give(self._overtaken(deviation), Part.OVERTAKEN)
+
+    def _give(self, index: int | None, part: Part) -> None:
+        if index is not None:
+            first = self._groups[index][0]
+            self._parts[first] = min(part, self._parts.get(first, part))
+
+    def _chosen(self, most: int) -> list[Moment]:
+        """The best moments in their order, filled up with what happened just before it broke."""
+        every = list(dict.fromkeys(group[0] for group in self._groups))
+        for index in every if len(every) <= most else self._context():
+            self._parts.setdefault(index, Part.CONTEXT)
+
+        def worth(index: int) -> tuple[Part, int, int]:
+            return (self._parts[index], abs(index - self.breaking), index)
+
+        best = sorted(sorted(self._parts, key=worth)[:most])
+        return [Moment(index, self._parts[index], tuple(self._groups[index])) for index in best]
+
+    def _context(self) -> Iterator[int]:
+        """What the services of the story did last, as long as the story is short."""
+        services = self.services | {column_of(self.events[i].lane) for i in self._parts}
+        left = MOMENTS_MIN - len(self._parts)
+        for index in range(self.breaking, -1, -1):
+            event = self.events[index]
+            first = self._groups[index][0]
+            if left > 0 and first not in self._parts and column_of(event.lane) in services:
+                left -= 1
+                yield first
+
+    # --- the parts -----------------------------------------------------------------------------
+
+    @property
+    def services(self) -> set[str]:
+        """The service that broke the rule, and the store that it wrote."""
+        event = self.events[self.breaking]
+        names = {event.lane, event.peer, self.finding.violation.lane}
+        return {column_of(name) for name in names} - {""}
+
+    def _first(self, fits: Callable[[Event], bool], since: int = 0) -> int | None:
+        indexes = range(since, len(self.events))
+        return next((index for index in indexes if fits(self.events[index])), None)
+
+    def _of_deviation(self, deviation: Deviation) -> int:
+        """The event by which the step of a deviation is shown."""
+        lane = deviation.lane or label_parts(deviation.taken)[0]
+        here = [i for i, event in enumerate(self.events) if event.step == deviation.step]
+        return min(here, key=lambda index: (self.events[index].lane != lane, index))
+
+    def _costs(self) -> Iterator[int]:
+        for one in self.finding.violations:
+            index = self._first(lambda event, one=one: _belongs(event, one))  # type: ignore[misc]
+            if is_loss(one) and index is not None:
+                yield index
+
+    def _carried_on(self) -> int | None:
+        """The first write of the same thing to another store, after it was wrong."""
+        place, _, subject = self.resource.rpartition("/")
+        if not place or not subject:
+            return None
+        return self._first(
+            lambda event: (
+                event.kind == "write"
+                and event.resource.endswith(f"/{subject}")
+                and event.resource != self.resource
+            ),
+            self.breaking,
+        )
+
+    def _last_good(self) -> int | None:
+        """The last write of the watched value before the wrong one."""
+        steps = [change.step for change in self.finding.violation.changes[:-1]]
+        for index in range(self.breaking - 1, -1, -1):
+            event = self.events[index]
+            if event.resource != self.resource or not self.resource:
+                continue
+            changed = event.kind == "write" and str(event.before) != str(event.after)
+            if event.step == steps[-1] if steps else changed:
+                return index
+        return None
+
+    def _window(self) -> tuple[int, int]:
+        """From the last good value, or the birth of who broke it, to the last consequence."""
+        lane = self.events[self.breaking].lane
+        born = self._first(lambda event: event.kind == "phase" and event.lane == lane)
+        known = [index for index in (born, *self._parts) if index is not None]
+        return min(known), max(known)
+
+    def _part_of_life(self, index: int) -> Part | None:
+        """What a fault, a maintenance or a phase of a service has to do with it."""
+        event, breaking = self.events[index], self.events[self.breaking]
+        if event.kind not in ("fault", "phase"):
+            return None
+        if event.kind == "fault" or event.peer:
+            struck = column_of(event.peer) in self.services
+            return Part.STRIKES if struck else None
+        if event.lane in (breaking.lane, self.finding.violation.lane):
+            late = index > self.breaking and event.operation in ("drain", "stopped")
+            return Part.OTHER_LIFE if late else Part.LIFE
+        lives_on = column_of(event.lane) in self.services and index < self.breaking
+        return Part.OTHER_LIFE if lives_on else None
+
+    def _overtaken(self, deviation: Deviation) -> int | None:
+        """What a deviation ran before, if one of the services of the story did that later."""
+        lane, doing = label_parts(deviation.first)
+        if column_of(lane) not in self.services:
+            return None
+        later = [
+            index
+            for index, event in enumerate(self.events)
+            if event.lane == lane
+            and event.step > deviation.step
+            and event.operation.strip()
+            and event.operation in doing
+        ]
+        return later[0] if later else None
+
+
+def _belongs(event: Event, violation: Violation) -> bool:
+    """Whether an event is the first of those that a violation speaks of."""
+    if event.step < violation.step:
+        return False
+    named = violation.resource
+    return event.step == violation.step and (
+        not named or event.resource == named or event.resource.startswith(f"{named}/")
+    )
+
+
+def _grouped(events: Sequence[Event], breaking: int) -> list[list[int]]:
+    """For each event the indexes told with it: one step, one actor, one operation."""
+    groups: list[list[int]] = []
+    for index, event in enumerate(events):
+        before = events[index - 1] if index else None
+        if before is not None and _doing(before) == _doing(event):
+            groups.append(groups[-1])
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    group = groups[breaking]
+    group.sort(key=lambda index: index != breaking)
+    return groups
+
+
+def _doing(event: Event) -> tuple[object, ...]:
+    return (event.step, event.lane, event.kind, event.operation, event.peer)
+
+
+def complete(finding: Finding) -> list[Event]:
+    """The history, with an event for a deviating or breaking step that recorded none."""
+    events = list(finding.history)
+    steps = {event.step for event in events}
+    names = {name for event in events for name in (event.lane, event.peer)}
+    for deviation in finding.deviations:
+        if deviation.step not in steps:
+            events.append(_made_up(deviation, names))
+    violation = finding.violation
+    if violation.step not in steps:
+        events.append(
+            Event(
+                violation.step,
+                violation.at_ms,
+                violation.lane or violation.invariant,
+                "write" if violation.after else "note",
+                violation.operation or violation.invariant,
+                violation.resource,
+                before=violation.before,
+                after=violation.after,
+            )
+        )
+    events.sort(key=lambda event: event.step)
+    now = 0
+    for index, event in enumerate(events):
+        now = max(now, event.at_ms)
+        if now and not event.at_ms:
+            events[index] = replace(event, at_ms=now)
+    return events
+
+
+def _made_up(deviation: Deviation, names: set[str]) -> Event:
+    """What a deviation says that it did."""
+    lane, doing = label_parts(deviation.taken)
+    lane = deviation.lane or lane or "schedule"
+    doing = doing or f"choice {deviation.choice}"
+    fault = deviation.kind == FAULT or lane == "nemesis"
+    peers = [word for word in doing.split() if word in names] if fault else []
+    if deviation.kind == TIMER:
+        doing = f"timer of {doing}"
+    kind = "fault" if fault else "note"
+    peer = peers[-1] if peers else ""
+    return Event(deviation.step, deviation.at_ms, lane, kind, doing, peer=peer)

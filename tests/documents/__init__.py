@@ -1,0 +1,1 @@
+"""The documentation is executed: every command in it runs, every output in it is real."""
