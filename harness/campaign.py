@@ -7,7 +7,9 @@ judged.
 
 from __future__ import annotations
 
+import gc
 import platform
+import shlex
 import signal
 import subprocess
 import threading
@@ -18,12 +20,14 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.engine import (
+    COLLECT_EVERY,
     Run,
     campaign,
     check_trustworthy,
     execute,
     follow,
 )
+from harness.errors import UntrustworthyError
 from harness.findings.finding import Finding, Shrinking
 from harness.repeat import Difference, same_twice
 from harness.scenario import Scenario
@@ -138,6 +142,8 @@ def explore(
             if not search.mine and turn[0] != "fifo":
                 continue
             ended = search.take(*turn)
+            if search.number % COLLECT_EVERY == 0:
+                gc.collect()
             on_progress(search.result)
             if ended:
                 break
@@ -263,7 +269,10 @@ class _Search:
 
 
 def finding_of(run: Run) -> Finding:
-    """The record of a violated run, replayed three times first."""
+    """The record of a violated run, replayed three times first.
+
+    Raises :class:`UntrustworthyError` when it is not the same three times.
+    """
     started = _monotonic()
     replays = [
         execute(
@@ -277,6 +286,13 @@ def finding_of(run: Run) -> Finding:
     ]
     spent_ms = round((_monotonic() - started) * 1000 / REPLAYS)
     digests = [replay.digest for replay in replays]
+    fingerprints = [each.violations[0].fingerprint for each in replays if each.violated]
+    if len(set(digests)) > 1 or fingerprints != [run.violations[0].fingerprint] * REPLAYS:
+        raise UntrustworthyError(
+            f"a violation of {run.violations[0].invariant} did not come back {REPLAYS} of "
+            f"{REPLAYS} times with one history ({len(set(digests))} different ones); does the "
+            f"target remember earlier runs?\nchangeover replay {shlex.quote(run.token)}"
+        )
     return Finding(
         scenario=run.scenario.name,
         token=run.token,

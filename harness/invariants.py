@@ -70,8 +70,8 @@ class Invariant:
     """A rule: ``check`` is called after every step, or for every event on the resources of ``on``.
 
     ``on`` holds prefixes of resources; with none, ``check()`` runs after every step. A check with
-    a parameter gets each matching event. It raises :class:`Broken`, or returns ``False`` when
-    there was nothing to judge.
+    a parameter gets each matching event (with no ``on``, every one). It raises :class:`Broken`, or
+    returns ``False`` when there was nothing to judge.
     """
 
     name: str
@@ -93,15 +93,22 @@ def invariant_of(
     """The invariant that a plain function states; its docstring is the description."""
     if inspect.iscoroutinefunction(check):
         raise UsageError(f"a rule is an ordinary function; {check.__name__} is async")
-    takes_event = bool(inspect.signature(check).parameters) and not at_end
+    resources = (on,) if isinstance(on, str) else tuple(on)
+    takes_event = _takes_one(check) and not at_end
     return Invariant(
         name=name or check.__name__,
         check=check,
         describe=describe or inspect.cleandoc(check.__doc__ or name or check.__name__),
-        on=tuple(on),
+        on=resources or (("",) if takes_event else ()),
         takes_event=takes_event,
         at_end=at_end,
     )
+
+
+def _takes_one(check: Callable[..., Any]) -> bool:
+    """Whether a rule wants something to judge; what has a default it has brought itself."""
+    parameters = inspect.signature(check).parameters.values()
+    return any(parameter.default is parameter.empty for parameter in parameters)
 
 
 class Moment(NamedTuple):
@@ -167,7 +174,7 @@ class Judge:
         """Let the checkers judge the whole history."""
         for rule in self.invariants:
             if rule.at_end:
-                arguments = (history,) if inspect.signature(rule.check).parameters else ()
+                arguments = (history,) if _takes_one(rule.check) else ()
                 self._apply(rule, arguments, None, moment)
 
     def _apply(

@@ -25,7 +25,7 @@ class Difference:
 
 
 def same_twice(run: Run) -> Difference | None:
-    """Execute a run's schedule twice, step by step; the first difference, or nothing."""
+    """Execute a run's schedule twice more; the first difference of the three, or nothing."""
     pair = []
     for _ in range(2):
         try:
@@ -43,7 +43,26 @@ def same_twice(run: Run) -> Difference | None:
                 (d.taken for d in run.deviations if d.step == misfit.step), misfit.expected
             )
             return Difference(misfit.step, expected, "(not possible)", (), misfit.offered)
-    return difference(*pair)
+        made = pair[-1].schedule.choices
+        for lost in (d for d in run.deviations if d.step not in made):
+            could = pair[-1].offered[lost.step - 1 : lost.step]
+            return Difference(lost.step, lost.taken, "(not possible)", (), *could)
+    return difference(*pair) or _since(run, pair[0])
+
+
+def _since(run: Run, again: Run) -> Difference | None:
+    """What differs from the run that was made first: a target may have remembered that one."""
+    ours, theirs = _by_step(run.history), _by_step(again.history)
+    for step in sorted({*ours, *theirs}):
+        did, does = ours.get(step, ()), theirs.get(step, ())
+        if did != does:
+            one, other = _first_difference(did, does)
+            ran = again.taken[step - 1] if 0 < step <= len(again.taken) else "(the run is over)"
+            could = again.offered[step - 1] if 0 < step <= len(again.offered) else ()
+            return Difference(step, f"{ran} ({one})", f"{ran} ({other})", could, could)
+    if (run.steps, run.ending) != (again.steps, again.ending):
+        return Difference(min(run.steps, again.steps), f"{run.ending}", f"{again.ending}")
+    return None
 
 
 def difference(first: Run, second: Run) -> Difference | None:

@@ -63,10 +63,10 @@ def replay(
     schedule = Schedule.parse(target.token) if isinstance(target, Finding) else target
     deviations = finding.deviations if finding else ()
     scenario = scenario or find(schedule.scenario)
-    misfits: list[Misfit] = []
     runs: list[Run] = []
     with campaign():
         for _ in range(times):
+            misfits: list[Misfit] = []
             choose = _forgiving(schedule, deviations, misfits) if go_on else None
             try:
                 run = execute(
@@ -79,10 +79,10 @@ def replay(
             except Misfit as misfit:
                 return Replayed(schedule, DIVERGED, misfit=misfit)
             check_trustworthy(run)
-            unreached = [step for step in schedule.choices if step > run.steps]
-            if unreached and not go_on:
-                lost = Misfit(unreached[0], _label(deviations, unreached[0]), ())
-                return Replayed(schedule, DIVERGED, run=run, misfit=lost)
+            if not misfits and (lost := _unused(schedule, deviations, run)) is not None:
+                if not go_on:
+                    return Replayed(schedule, DIVERGED, run=run, misfit=lost)
+                misfits.append(lost)
             runs.append(run)
     run = runs[0]
     return Replayed(
@@ -95,6 +95,19 @@ def replay(
         or run.violations[0].fingerprint == finding.violation.fingerprint,
         misfit=misfits[0] if misfits else None,
     )
+
+
+def _unused(schedule: Schedule, deviations: Sequence[Deviation], run: Run) -> Misfit | None:
+    """The first choice that a run could not make: its step was not reached, or left no choice.
+
+    After a violation a run is first-in-first-out, so choices that come later are not missed.
+    """
+    made = {deviation.step for deviation in run.deviations}
+    broken_at = run.violations[0].step if run.violated else run.steps
+    for step, choice in sorted(schedule.choices.items()):
+        if choice and step not in made and (step <= broken_at or broken_at >= run.steps):
+            return Misfit(step, _label(deviations, step), ())
+    return None
 
 
 def _label(deviations: Sequence[Deviation], step: int) -> str:

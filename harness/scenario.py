@@ -33,7 +33,7 @@ def restart(
     service: str, *, kinds: Iterable[str] = ("crash",), delay_s: float = 0.1
 ) -> RestartFault:
     """A fault: restarts of one service, of the kinds crash, stop, rolling and failover."""
-    chosen = tuple(kinds)
+    chosen = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     for kind in chosen:
         if kind not in RESTART_KINDS:
             raise closest(kind, RESTART_KINDS, kind="kind of restart")

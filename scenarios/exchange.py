@@ -1,14 +1,13 @@
 """The reference exchange, deployed in a world, with everything that its judges look at.
 
-It hands the services their ports, tells the history what the chain did, and keeps a shadow: the
-same chain fed the same commands, except for market values that nothing can explain.
+It hands the services their ports, plants the bug if there is one, tells the history what the chain
+did and what guards refused, and keeps the records by which the money rules judge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from typing import NamedTuple
 
 from harness.history import Event as HistoryEvent
 from harness.world.database import Database
@@ -17,43 +16,39 @@ from harness.world.objectstore import ObjectStore
 from harness.world.service import Life
 from harness.world.world import World
 from scenarios.people import Population
-from target_stub.bugs import MARKET_DATA
+from scenarios.shadow import Shadow, Wronged
+from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import Block, Chain, ChainNode
-from target_stub.cloud.market_data import EPOCHS, TABLE, Implausible, MarketData, check_plausible
+from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
 from target_stub.cloud.matching import Matching
 from target_stub.cloud.mode_control import ModeControl
 from target_stub.cloud.oracle_feed import OracleFeed, Prices
 from target_stub.cloud.publisher import CHECKPOINTS, Publisher
-from target_stub.cloud.risk import Risk
+from target_stub.cloud.risk import BELIEVED, Risk
+from target_stub.cloud.trader import Trader
 from target_stub.core import (
+    Event,
     ExchangeSpec,
     Filled,
     FillType,
-    Liquidate,
     Liquidated,
+    MarketPrice,
     MarketSpec,
     OracleUpdate,
     PublishMarket,
-    Rejected,
     State,
     apply,
     genesis,
     seeded,
 )
 from target_stub.core.events import Deposited, MarketPublished, ModeChanged, Triggered
-from target_stub.core.margin import account_value
-from target_stub.guards import MODE_GATE
+from target_stub.guards import MODE_GATE, Guards, Refusal
 from target_stub.ports import Row
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wronged:
-    """One liquidation that clean values do not justify, and what it took from the account."""
-
-    account: str
-    loss_usdc: Decimal
-    step: int
-    at_ms: int
+#: What a run reaches, for whoever counts: wrong values that came so far.
+WRONG_COMMITTED, WRONG_PUBLISHED = "wrong value committed", "wrong value published"
+#: What a refusal's note says it stopped.
+WRONG, RIGHT = "wrong", "not wrong"
 
 
 class Exchange:
@@ -73,192 +68,206 @@ class Exchange:
         self.spec = spec
         self.markets = tuple(markets)
         self.prices = prices
+        self.bug = BUGS[world.bug] if world.bug else NO_BUG
+        self.guards = Guards({*world.guards, *self.bug.guards}, tell=self.observe_refusal)
         self.database: Database = world.database()
         self.network: Network = world.network()
         self.storage: ObjectStore = world.object_store("storage")
         self.market_data: dict[str, MarketData] = {}
+        self.traders: list[Trader] = []
         self.versions: list[Mapping[str, Row]] = [dict(rows)]
         self.wronged: list[Wronged] = []
         self.liquidated = 0
+        self.checks = 0
+        self._liquidators: set[str] = set()
+        self.load(rows)
+        start = opening_state(spec, markets, rows, people)
+        self.chain = self.bug.variant(Chain)(
+            start,
+            mode_gate=MODE_GATE in self.guards,
+            observer=self.observe_block,
+            tell=self.observe_refusal,
+        )
+        self.shadow = Shadow(self.chain.genesis, rows, prices)
+        world.watch(f"{self.database.name}/{TABLE}/", self.observe_commit)
+        world.watch(f"{self.network.name}/chain.state", self.observe_read)
+
+    def load(self, rows: Mapping[str, Row]) -> None:
+        """Put into the stores what weeks of running would have left there."""
         self.database.load(TABLE, rows)
         self.database.load(EPOCHS, {TABLE: {"incarnation": 1}})
         self.storage.load({f"{CHECKPOINTS}/{symbol}": row for symbol, row in rows.items()})
-        start = opening_state(spec, markets, rows, people)
-        gate = MODE_GATE in world.guards
-        self.chain = Chain(start, mode_gate=gate, observer=self.observe_block)
-        self.shadow = self.chain.genesis
-        self.shadow_rows: dict[str, Row] = dict(rows)
-        world.watch(f"{self.database.name}/{TABLE}/", self.observe_commit)
+        prices = {s: MarketPrice(row["mark_usd"], row["funding_index"]) for s, row in rows.items()}
+        self.storage.load({BELIEVED: {s: (p, rows[s]["funding_at_ms"]) for s, p in prices.items()}})
 
     # --- services ---------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start all services, in the order in which they depend on each other, and let them boot."""
-        world, network, guards = self.world, self.network, self.world.guards
-        world.service("chain", lambda life: ChainNode(life, chain=self.chain, network=network).run())
-        world.service("mode", lambda life: ModeControl(life, network=network, guards=guards).run())
-        world.service("publisher", self.run_publisher)
-        world.service("market_data", self.run_market_data)
-        world.service("risk", lambda life: Risk(life, network=network, guards=guards).run())
-        world.service("matching", lambda life: Matching(life, network=network).run())
-        world.service(
-            "oracle", lambda life: OracleFeed(life, network=network, prices=self.prices).run()
-        )
-        for service in world.services.values():
+        """Start all services, in the order in which they need each other, and let them boot."""
+        for name, run in (
+            ("chain", self.run_chain),
+            ("mode", self.run_mode),
+            ("publisher", self.run_publisher),
+            ("market_data", self.run_market_data),
+            ("risk", self.run_risk),
+            ("matching", self.run_matching),
+            ("oracle", self.run_oracle),
+        ):
+            self.world.service(name, run)
+        for service in self.world.services.values():
             await service.ready()
 
-    async def run_market_data(self, life: Life) -> None:
-        """One incarnation of market data, with the planted bug if there is one.
+    async def run_chain(self, life: Life) -> None:
+        """One incarnation of the chain's node."""
+        node = self.bug.variant(ChainNode, life.incarnation)
+        await node(life, chain=self.chain, network=self.network).run()
 
-        The first incarnation has been running for weeks when the story begins; a bug of booting
-        is behind it, so it is always the correct service.
-        """
-        variant = MARKET_DATA[self.world.bug if life.incarnation > 1 else ""]
-        service = variant(
+    async def run_mode(self, life: Life) -> None:
+        """One incarnation of mode control."""
+        mode = self.bug.variant(ModeControl, life.incarnation)
+        await mode(life, network=self.network, guards=self.guards).run()
+
+    async def run_market_data(self, life: Life) -> None:
+        """One incarnation of market data."""
+        service = self.bug.variant(MarketData, life.incarnation)(
             life,
             database=self.database,
             network=self.network,
             exchange=self.spec,
             markets=self.markets,
-            guards=self.world.guards,
+            guards=self.guards,
         )
         self.market_data[life.name] = service
         await service.run()
 
     async def run_publisher(self, life: Life) -> None:
         """One incarnation of the publisher."""
-        await Publisher(
+        await self.bug.variant(Publisher, life.incarnation)(
             life,
             network=self.network,
             storage=self.storage,
             markets=self.markets,
-            guards=self.world.guards,
+            guards=self.guards,
         ).run()
+
+    async def run_risk(self, life: Life) -> None:
+        """One incarnation of the liquidator."""
+        risk = self.bug.variant(Risk, life.incarnation)
+        await risk(life, network=self.network, storage=self.storage, guards=self.guards).run()
+
+    async def run_matching(self, life: Life) -> None:
+        """One incarnation of matching."""
+        await self.bug.variant(Matching, life.incarnation)(life, network=self.network).run()
+
+    async def run_oracle(self, life: Life) -> None:
+        """One incarnation of the oracle feed."""
+        await OracleFeed(life, network=self.network, prices=self.prices).run()
+
+    async def settled(self) -> None:
+        """Wait for a whole health check from now on, so that nobody who is due is left out."""
+        checks = self.checks
+        await self.world.simulation.operate(
+            "wait for a health check",
+            lambda: None,
+            enabled=lambda: self.checks > checks,
+            describe_wait=lambda: "nobody has checked the health of the accounts",
+        )
 
     # --- records ----------------------------------------------------------------------------
 
     def observe_commit(self, event: HistoryEvent) -> None:
         """Remember every committed version of the market rows."""
-        if event.kind == "write":
-            self.versions.append(dict(self.database.table(TABLE)))
+        if event.kind != "write":
+            return
+        rows = self.database.table(TABLE)
+        self.versions.append(dict(rows))
+        symbol = event.resource.rpartition("/")[2]
+        if not self.shadow.explains(symbol, rows[symbol]):
+            self.world.reach(WRONG_COMMITTED)
+
+    def observe_read(self, event: HistoryEvent) -> None:
+        """Count the health checks: every answer the liquidator gets but the one at its boot."""
+        if event.kind == "receive" and event.lane.startswith("risk#"):
+            self.checks += event.lane in self._liquidators
+            self._liquidators.add(event.lane)
+
+    def observe_refusal(self, refusal: Refusal) -> None:
+        """Tell the history that a guard refused something, and whether that was wrong.
+
+        A row is wrong if clean values cannot explain it, a liquidation if the shadow would not do
+        it.
+        """
+        now_ms = self.world.now_ms
+        wrong = any(not self.shadow.explains(symbol, row) for symbol, row in refusal.rows.items())
+        wrong |= any(not self.shadow.would_liquidate(name, now_ms) for name in refusal.accounts)
+        self.world.simulation.emit(
+            "note",
+            f"{refusal.guard} refused",
+            resource=f"guards/{refusal.guard}",
+            value=refusal.why,
+            after=WRONG if wrong else RIGHT,
+        )
 
     def observe_block(self, before: State, block: Block) -> None:
         """Tell the history what the chain did, and let the shadow do it too."""
-        emit = self.world.simulation.emit
+        if isinstance(block.command, PublishMarket):
+            symbol, row = block.command.market, self.shadow.row_of(block.command)
+            if not self.shadow.explains(symbol, row):
+                self.world.reach(WRONG_PUBLISHED)
         for event in block.events:
-            match event:
-                case MarketPublished():
-                    emit(
-                        "write",
-                        f"publish {event.market}",
-                        resource=f"chain/markets/{event.market}",
-                        value=f"mark {event.mark}",
-                        before=event.index_before,
-                        after=event.index,
-                        peer="chain",
-                    )
-                case Liquidated():
-                    self.judge_liquidation(event)
-                    emit(
-                        "write",
-                        f"liquidate {event.account}",
-                        resource=f"chain/liquidations/{event.account}",
-                        value=f"{event.share * 100:f} % for {event.penalty}",
-                        peer="chain",
-                    )
-                case Deposited():
-                    emit(
-                        "write",
-                        f"deposit {event.amount}",
-                        resource=f"chain/accounts/{event.account}",
-                        peer="chain",
-                    )
-                case Filled() if event.fill_type is FillType.FILL:
-                    emit(
-                        "write",
-                        f"settle {event.size} at {event.price}",
-                        resource=f"chain/trades/{event.market}",
-                        peer="chain",
-                    )
-                case ModeChanged():
-                    emit(
-                        "write",
-                        f"mode {event.mode}",
-                        resource="chain/mode",
-                        before=event.before,
-                        after=event.mode,
-                        peer="chain",
-                    )
-                case Triggered():
-                    emit("write", "trigger", resource="chain/triggers", peer="chain")
-        self.follow_in_shadow(block)
-
-    def follow_in_shadow(self, block: Block) -> None:
-        """Apply a block to the shadow, unless clean values forbid it."""
-        command = block.command
-        if any(isinstance(event, Rejected) for event in block.events):
-            return
-        if isinstance(command, PublishMarket) and not self.is_clean(command):
-            return
-        if not isinstance(command, Liquidate):
-            self.shadow, _ = apply(self.shadow, command)
-
-    def is_clean(self, command: PublishMarket) -> bool:
-        """Whether published values can follow the last clean ones of that market."""
-        symbol = command.market
-        quote = next(q for q in self.prices(command.at_ms) if q.market == symbol)
-        row = {
-            "spot_usd": quote.spot_usd,
-            "usdc_price": quote.usdc_price,
-            "mark_usd": command.mark_price,
-            "funding_index": command.funding_index,
-            "funding_at_ms": command.at_ms,
-        }
-        before = self.shadow_rows[symbol]
-        tick_ms = self.spec.funding_tick_ms
-        earlier = min(before["funding_at_ms"], command.at_ms - tick_ms)
-        try:
-            spec = self.shadow.markets[symbol].spec
-            check_plausible(spec, {**before, "funding_at_ms": earlier}, row)
-        except Implausible:
-            return False
-        self.shadow_rows[symbol] = row
-        return True
+            if isinstance(event, Liquidated):
+                self.judge_liquidation(event)
+            told = told_as(event)
+            if told is not None:
+                self.world.simulation.emit(
+                    "write",
+                    told.operation,
+                    resource=f"chain/{told.resource}",
+                    value=told.value,
+                    before=told.before,
+                    after=told.after,
+                    peer="chain",
+                )
+        self.shadow.follow(block)
 
     def judge_liquidation(self, event: Liquidated) -> None:
         """Would the shadow, with clean values, have liquidated this account?"""
         self.liquidated += 1
         simulation = self.world.simulation
-        command = Liquidate(
-            id=f"judge-{self.liquidated}-{event.account}",
-            at_ms=simulation.now_ms,
-            account=event.account,
-        )
-        value_before = self.shadow_value(self.shadow, event.account)
-        shadow, events = apply(self.shadow, command)
-        if not any(isinstance(each, Rejected) for each in events):
-            self.shadow = shadow
-            return
-        loss = value_before - self.real_value_after(event)
-        self.wronged.append(
-            Wronged(
-                account=event.account,
-                loss_usdc=loss,
-                step=simulation.steps,
-                at_ms=simulation.now_ms,
-            )
-        )
+        wronged = self.shadow.judge(event, step=simulation.steps, at_ms=simulation.now_ms)
+        if wronged is not None:
+            self.wronged.append(wronged)
 
-    def shadow_value(self, state: State, account: str) -> Decimal:
-        """What an account is worth in USDC at the shadow's own clean values."""
-        usdc_price = state.known_usdc_price()
-        value = account_value(state.accounts[account], state.known_prices(), usdc_price)
-        return value.value / usdc_price
 
-    def real_value_after(self, event: Liquidated) -> Decimal:
-        """What the chain's own, possibly wrong values leave of an account, in USDC, at least 0."""
-        usdc_price = self.shadow.known_usdc_price()
-        return max(Decimal(0), event.account_value.value / usdc_price - event.penalty.value)
+class Told(NamedTuple):
+    """How the history tells an event of the chain: a write, and of what."""
+
+    operation: str
+    resource: str
+    value: object = ""
+    before: object = ""
+    after: object = ""
+
+
+def told_as(event: Event) -> Told | None:
+    """What of an event of the chain is worth telling, if anything."""
+    told = None
+    match event:
+        case MarketPublished(market=market, index_before=before, index=index):
+            mark = f"mark {event.mark}"
+            told = Told(f"publish {market}", f"markets/{market}", mark, before, index)
+        case Liquidated(account=account):
+            cut = f"{event.share * 100:f} % for {event.penalty}"
+            told = Told(f"liquidate {account}", f"liquidations/{account}", cut)
+        case Deposited():
+            told = Told(f"deposit {event.amount}", f"accounts/{event.account}")
+        case Filled() if event.fill_type is FillType.FILL:
+            told = Told(f"settle {event.size} at {event.price}", f"trades/{event.market}")
+        case ModeChanged():
+            told = Told(f"mode {event.mode}", "mode", "", event.before, event.mode)
+        case Triggered():
+            told = Told("trigger", "triggers")
+    return told
 
 
 def opening_state(
@@ -290,5 +299,3 @@ def opening_state(
             ),
         )
     return state
-
-

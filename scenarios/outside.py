@@ -6,7 +6,6 @@ is a pure function of the data seed and the time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
@@ -59,5 +58,3 @@ def spot(seed: int, path: Path, now_ms: int) -> Decimal:
     level = path.start_usd * (1 - path.fall) if now_ms >= path.falls_at_ms else path.start_usd
     noise = derive_seed(seed, path.market, now_ms) % 7 - 3
     return level.quantize(path.tick_usd, rounding=ROUND_HALF_EVEN) + noise * path.tick_usd
-
-

@@ -24,8 +24,15 @@ from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, population
 from target_stub.bugs import BUGS
 from target_stub.cloud.operator import upgrade_database
-from target_stub.cloud.trader import Instrument, Trader
-from target_stub.core import BTC_USD_PERP, ETH_USD_PERP, JANUARY_2026, PAXG_USD_PERP, MarketSpec
+from target_stub.cloud.trader import Instrument, Payment, Trader
+from target_stub.core import (
+    BTC_USD_PERP,
+    ETH_USD_PERP,
+    JANUARY_2026,
+    PAXG_USD_PERP,
+    MarketSpec,
+    Usdc,
+)
 from target_stub.core.funding import funding_rate, premium
 from target_stub.core.mark import Averages, fair_basis, mark_price
 from target_stub.guards import GUARDS
@@ -35,8 +42,13 @@ PEOPLE = 240
 TRADERS = 4
 #: The upgrade begins, in seconds of virtual time; the real one was planned for half an hour.
 UPGRADE_AT_S, DOWN_S, STAGE_S = 8.0, 2.6, 1.0
+#: What the nemesis may restart, at any moment.
+RESTARTED = ("market_data", "publisher", "risk")
+#: When an account that became due after the fall is topped up, and by how much: the health check
+#: is a tenth of a second earlier, so it is too late.
+TOP_UP_AT_S, TOP_UP_USDC = 7.6, Decimal(5_000)
 #: Trading goes on until here, and the exchange runs on through another tick and health check.
-TRADING_UNTIL_S, ENDS_AT_S = 19.0, 23.2
+TRADING_UNTIL_S, TAIL_S = 19.0, 0.7
 #: Price in USD, funding index and how the population holds it. The BTC index is the example of
 #: the public API, the other two have the same proportion to their price.
 MARKETS: tuple[tuple[MarketSpec, Path, Listing], ...] = (
@@ -124,7 +136,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
         )
         for market, path, listing in MARKETS
     )
-    return Trader(
+    trader = Trader(
         f"trader{number}",
         network=exchange.network,
         accounts=names,
@@ -133,14 +145,16 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
         every_s=1.2,
         until_s=TRADING_UNTIL_S,
     )
+    exchange.traders.append(trader)
+    return trader
 
 
 @scenario(
     name="paradex-2026-01-19",
-    faults=[restart("market_data", kinds=["crash", "rolling"])],
+    faults=[restart(name, kinds=["crash", "rolling"]) for name in RESTARTED],
     guards=tuple(GUARDS),
     guards_default=(),
-    bugs=BUGS,
+    bugs={name: bug.text for name, bug in BUGS.items()},
     bug_default="index_zero",
     time_max_s=120.0,
     stall_s=10.0,
@@ -152,12 +166,19 @@ async def paradex(world: World) -> None:
     world.add_invariants(*rules_in_force(exchange))
     world.note("conservation", lambda: conservation_note(world, exchange))
     await exchange.start()
-    accounts = population(world.seed, PEOPLE, tuple(held for _, _, held in MARKETS)).traders
+    people = population(world.seed, PEOPLE, tuple(held for _, _, held in MARKETS))
     traders = [
-        make_trader(world, exchange, number, accounts[2 * number : 2 * number + 2])
+        make_trader(world, exchange, number, people.traders[2 * number : 2 * number + 2])
         for number in range(TRADERS)
     ]
     lanes = [world.start_client(trader.name, trader.run) for trader in traders]
+    owner = make_trader(world, exchange, TRADERS, (people.late,))
+
+    async def top_up() -> None:
+        await trio.sleep_until(TOP_UP_AT_S)
+        await owner.pay(Payment(people.late, Usdc(TOP_UP_USDC)))
+
+    lanes.append(world.start_client("owner", top_up))
 
     async def operate() -> None:
         await trio.sleep_until(UPGRADE_AT_S)
@@ -172,7 +193,8 @@ async def paradex(world: World) -> None:
     lanes.append(world.start_client("operator", operate))
     for lane in lanes:
         await world.finished(lane)
-    await trio.sleep_until(ENDS_AT_S)
+    await exchange.settled()
+    await trio.sleep(TAIL_S)
 
 
 def conservation_note(world: World, exchange: Exchange) -> str:

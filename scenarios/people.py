@@ -39,18 +39,19 @@ class Population:
     positions: tuple[SeedPosition, ...]
     traders: tuple[str, ...]
     thin: str
+    late: str
 
 
 @lru_cache(maxsize=8)
 def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Population:
     """``count`` accounts; every market has as many longs as shorts, leverage is 6 to 32.
 
-    One more pair is added whose long is so thin that a fall of one per cent makes it due, and
-    eight rich accounts without positions, who trade.
+    Two more pairs are added whose longs are so thin that a fall of one per cent makes them due (one
+    of them will pay in, but late), and eight rich accounts without positions, who trade.
     """
     rng = Random(derive_seed(seed, "people"))
-    names = account_names(seed, count + 10)
-    traders, thin, against, people = names[:8], names[8], names[9], names[10:]
+    names = account_names(seed, count + 12)
+    traders, thin, late, people = names[:8], names[8:10], names[10:12], names[12:]
     balances: dict[str, Usdc] = {name: Usdc(Decimal(250_000)) for name in traders}
     positions: list[SeedPosition] = []
     for number in range(0, len(people) - 1, 2):
@@ -66,10 +67,17 @@ def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Populati
             balances[name] = _balance(size * listing.entry_price_usdc, leverage)
     first = listings[0]
     size = first.size_step * round(Decimal(40_000) / first.entry_price_usdc / first.size_step)
-    positions += [_position(thin, first, size), _position(against, first, -size)]
-    balances[thin] = _balance(size * first.entry_price_usdc, Decimal(60))
-    balances[against] = _balance(size * first.entry_price_usdc, Decimal(3))
-    return Population(balances=balances, positions=tuple(positions), traders=traders, thin=thin)
+    for long, short in (thin, late):
+        positions += [_position(long, first, size), _position(short, first, -size)]
+        balances[long] = _balance(size * first.entry_price_usdc, Decimal(60))
+        balances[short] = _balance(size * first.entry_price_usdc, Decimal(3))
+    return Population(
+        balances=balances,
+        positions=tuple(positions),
+        traders=traders,
+        thin=thin[0],
+        late=late[0],
+    )
 
 
 def account_names(seed: int, count: int) -> tuple[str, ...]:

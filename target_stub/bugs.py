@@ -1,95 +1,163 @@
-"""The planted bugs: each a small patch of one place, with the incident it comes from.
+"""The planted bugs: each a small patch of one place, with the incident it is modelled on.
 
-A bug is a subclass that replaces one method of one service. The services themselves know nothing
-of it, so a bug can never be half on.
+A bug replaces a class by a subclass with one method changed. The services themselves know nothing
+of it, so a bug can never be half on. Every bug names the rule that must catch it; all but those
+of the first incarnation need a restart to show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from decimal import Decimal
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
-import trio
-
+from target_stub.chain import Chain, ChainNode
 from target_stub.cloud.market_data import MarketData
-from target_stub.core import Market
-from target_stub.core.mark import NO_AVERAGES
+from target_stub.cloud.trader import Trader
+from target_stub.defects import ledger, market_data
+from target_stub.guards import EPOCH_FENCE, MODE_GATE
+
+T = TypeVar("T")
 
 
-def newly_listed(market: Market, at_ms: int) -> Market:
-    """A market on its first day: nothing has been paid yet, so its index is 0 and that is right."""
-    return replace(
-        market,
-        funding_index=Decimal(0),
-        premium_usdc=Decimal(0),
-        rate=Decimal(0),
-        funding_at_ms=at_ms,
-        averages=NO_AVERAGES,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bug:
+    """One planted bug.
 
-
-class PublishesBeforeHydrated(MarketData):
-    """Starts to tick at boot, with every market as if newly listed, and hydrates meanwhile.
-
-    Paradex, 19 January 2026: a service restarted during a database upgrade wrote default values
-    over market state, persisted and published them; funding indices of some markets became 0.
+    ``breaks`` is the rule that must catch it, ``guards`` are those without which it is none: a
+    defect of a guard needs the guard. ``budget`` is how many schedules the default search may
+    need. Incarnations before ``since`` are correct, so that a bug of booting is behind a service
+    that has been running for weeks.
     """
 
-    async def begin(self, nursery: trio.Nursery) -> None:
-        """Tick and hydrate at the same time; hydrating is nearly always first."""
-        await self.quoted.wait()
-        now_ms = round(trio.current_time() * 1000)
-        listed = {
-            symbol: newly_listed(market, now_ms) for symbol, market in self.state.markets.items()
-        }
-        self.state = replace(self.state, markets=listed)
-        nursery.start_soon(self.tick_for_ever)
-        await self.hydrate()
-        self.life.enter("ready")
+    text: str
+    breaks: str
+    incident: str
+    budget: int
+    replaces: Mapping[type, type] = field(default_factory=dict)
+    guards: tuple[str, ...] = ()
+    since: int = 1
+
+    def variant(self, correct: type[T], incarnation: int = 1) -> type[T]:
+        """The class that plays the part of ``correct`` in this incarnation."""
+        if incarnation < self.since:
+            return correct
+        return cast("type[T]", self.replaces.get(correct, correct))
 
 
-class TakesMissingPriceForZero(MarketData):
-    """Ticks without waiting for a quote, and writes 0 where it has no price.
+NO_BUG = Bug(text="nothing is wrong", breaks="", incident="", budget=0)
 
-    Paradex, 19 January 2026, as the press of that day told it: BTC, ETH and SOL at 0.00 dollars.
-    """
-
-    def take_over(self, rows: Mapping[str, Mapping[str, object]]) -> None:
-        """The prices of the row are old, so they are thrown away; the oracle will bring new ones."""
-        super().take_over(rows)
-        markets = {
-            symbol: replace(market, spot_usd=None, mark_usd=None)
-            for symbol, market in self.state.markets.items()
-        }
-        self.state = replace(self.state, markets=markets)
-
-    async def begin(self, nursery: trio.Nursery) -> None:
-        """A quote comes every second and a tick every five, so there will be one in time."""
-        await self.hydrate()
-        self.life.enter("ready")
-        nursery.start_soon(self.tick_for_ever)
-
-    def advance(self, now_ms: int) -> None:
-        """Advance what has a price; what has none is worth nothing."""
-        if all(market.spot_usd is not None for market in self.state.markets.values()):
-            super().advance(now_ms)
-            return
-        markets = {
-            symbol: replace(market, spot_usd=Decimal(0), mark_usd=Decimal(0), funding_at_ms=now_ms)
-            for symbol, market in self.state.markets.items()
-        }
-        self.state = replace(self.state, markets=markets)
-
-
-#: The variants of market data by the name of their bug; no name is the correct service.
-MARKET_DATA: Mapping[str, type[MarketData]] = {
-    "": MarketData,
-    "index_zero": PublishesBeforeHydrated,
-    "price_zero": TakesMissingPriceForZero,
-}
-#: All planted bugs with what they do, in one line.
-BUGS: Mapping[str, str] = {
-    "index_zero": "market data ticks before it has hydrated: funding indices become 0",
-    "price_zero": "market data takes a missing price for 0: mark prices become 0",
+#: All planted bugs by name, in the order of the rules that catch them.
+BUGS: Mapping[str, Bug] = {
+    "index_zero": Bug(
+        text="market data ticks before it has hydrated: funding indices become 0",
+        breaks="funding_index_step_is_bounded",
+        incident=(
+            "Paradex, 19 January 2026: a service restarted during a database upgrade saved and "
+            "published default values; funding indices of some markets became 0"
+        ),
+        budget=50,
+        replaces={MarketData: market_data.PublishesBeforeHydrated},
+        since=2,
+    ),
+    "price_zero": Bug(
+        text="market data takes a missing price for 0: mark prices become 0",
+        breaks="nothing_reverts_to_a_default",
+        incident=(
+            "Paradex, 19 January 2026, as the press of that day told it: BTC, ETH and SOL at 0.00"
+        ),
+        budget=50,
+        replaces={MarketData: market_data.TakesMissingPriceForZero},
+        since=2,
+    ),
+    "reset_after_load": Bug(
+        text="market data resets premium and averages after it has loaded them",
+        breaks="recovered_state_is_durable_state",
+        incident=("github.com/qubic/core pull 421: counters were reset after loading the snapshot"),
+        budget=50,
+        replaces={MarketData: market_data.ResetsAfterLoading},
+        since=2,
+    ),
+    "announced_before_commit": Bug(
+        text="market data announces values that it has not committed yet",
+        breaks="published_is_committed",
+        incident=(
+            "github.com/etcd-io/etcd issue 13766: what had been applied and what was saved of it "
+            "were written apart, and a crash between left members that disagree"
+        ),
+        budget=50,
+        replaces={MarketData: market_data.AnnouncesBeforeCommit},
+        since=2,
+    ),
+    "epoch_checked_once": Bug(
+        text="market data checks its epoch before the transaction, not in it",
+        breaks="older_incarnation_never_overwrites",
+        incident=(
+            "AWS DynamoDB, 19 October 2025: a delayed worker applied an old plan after a check of "
+            "its freshness that it had made once, at the start"
+        ),
+        budget=50,
+        replaces={MarketData: market_data.ChecksEpochOnce},
+        guards=(EPOCH_FENCE,),
+    ),
+    "half_a_bust": Bug(
+        text="the chain busts a trade but keeps the buyer's side of it",
+        breaks="positions_sum_to_zero",
+        incident=(
+            "Starknet, 5 January 2026: the executor kept a write of a call that was reverted"
+        ),
+        budget=50,
+        replaces={Chain: ledger.KeepsHalfOfABust},
+        guards=(MODE_GATE,),
+    ),
+    "credit_from_old_balance": Bug(
+        text="the chain books a deposit on a balance that it read before it waited",
+        breaks="cash_is_conserved",
+        incident=(
+            "BitMEX, 23 March 2023: a race in internal transfers; the audit of the balances halted "
+            "the exchange"
+        ),
+        budget=50,
+        replaces={ChainNode: ledger.CreditsFromAnOldBalance},
+    ),
+    "liquidator_believed": Bug(
+        text="the chain liquidates whom it is told to, without looking again",
+        breaks="liquidations_are_justified",
+        incident=(
+            "dYdX, 10 October 2025: accounts were liquidated on values that were no longer true"
+        ),
+        budget=50,
+        replaces={Chain: ledger.BelievesTheLiquidator},
+    ),
+    "new_id_on_retry": Bug(
+        text="a client gives a command a new id whenever it sends it again",
+        breaks="effects_happen_once",
+        incident=(
+            "github.com/deepentropy/ibx pull 361: executions that were sent again after a restart "
+            "were booked twice"
+        ),
+        budget=50,
+        replaces={Trader: ledger.NewIdOnEveryAttempt},
+    ),
+    "trades_gated_only": Bug(
+        text="the chain's mode gate stops trades, but not liquidations",
+        breaks="mode_gates_fills_and_liquidations",
+        incident=(
+            "BitMEX, 13 May 2021: stops and liquidations ran while the exchange was still in "
+            "maintenance"
+        ),
+        budget=50,
+        replaces={Chain: ledger.GatesTradesOnly},
+        guards=(MODE_GATE,),
+    ),
+    "ticks_while_it_loads": Bug(
+        text="market data ticks the markets it has loaded while it loads the others",
+        breaks="nobody_writes_before_it_is_ready",
+        incident=(
+            "Base, 5 August 2025: a sequencer that was still being provisioned was made the leader"
+        ),
+        budget=50,
+        replaces={MarketData: market_data.TicksWhileItLoads},
+        since=2,
+    ),
 }

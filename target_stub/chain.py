@@ -11,13 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from target_stub.core import Command, Event, Mode, Reason, Rejected, SetMode, SettleTrade, State
+from target_stub.core import (
+    Command,
+    Event,
+    Liquidate,
+    Mode,
+    Reason,
+    Rejected,
+    SetMode,
+    SettleTrade,
+    State,
+)
 from target_stub.core import apply as apply_command
+from target_stub.guards import MODE_GATE, Refusal
 from target_stub.ports import Life, Network, Request
 
 ADDRESS = "chain"
 BLOCKS = "blocks"
-_PAUSES = (Mode.MAINTENANCE, Mode.CANCEL_ONLY, Mode.POST_ONLY)
+#: Why a trade is refused outside ``ok``, in the codes of the public interface.
+_PAUSES = {
+    Mode.MAINTENANCE: Reason.MAINTENANCE_MODE,
+    Mode.CANCEL_ONLY: Reason.CANCEL_ONLY_MODE,
+    Mode.POST_ONLY: Reason.POST_ONLY_MODE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +51,8 @@ Observer = Callable[[State, Block], None]
 
 def with_mode_gate(state: State) -> State:
     """The same exchange, whose rules pause liquidations and triggers outside ``ok``."""
-    exchange = replace(state.spec, liquidations_paused_in=_PAUSES, triggers_paused_in=_PAUSES)
+    paused = tuple(_PAUSES)
+    exchange = replace(state.spec, liquidations_paused_in=paused, triggers_paused_in=paused)
     return replace(state, rules=replace(state.rules, exchange=exchange))
 
 
@@ -48,10 +65,12 @@ class Chain:
         *,
         mode_gate: bool = False,
         observer: Observer = lambda before, block: None,
+        tell: Callable[[Refusal], None] = lambda refusal: None,
     ) -> None:
-        self.genesis = with_mode_gate(genesis) if mode_gate else genesis
+        self.genesis = self.gated(genesis) if mode_gate else genesis
         self.mode_gate = mode_gate
         self.observer = observer
+        self.tell = tell
         self.blocks: list[Block] = []
 
     @property
@@ -67,21 +86,38 @@ class Chain:
     def submit(self, command: Command) -> tuple[Event, ...]:
         """Validate and apply one command; its events, or ``Rejected``, or ``Duplicate``."""
         before = self.state
-        paused = self.mode_gate and before.mode is not Mode.OK
-        if paused and isinstance(command, SettleTrade):
-            reason = {
-                Mode.MAINTENANCE: Reason.MAINTENANCE_MODE,
-                Mode.CANCEL_ONLY: Reason.CANCEL_ONLY_MODE,
-                Mode.POST_ONLY: Reason.POST_ONLY_MODE,
-            }[before.mode]
-            return (Rejected(command_id=command.id, reason=reason),)
         if isinstance(command, SetMode) and not self.mode_gate:
             return ()
-        state, events = apply_command(before, command)
+        if isinstance(command, SettleTrade) and self.mode_gate and before.mode in _PAUSES:
+            return self.bust(before, command)
+        state, events = self.execute(before, command)
+        self.append(command, events, state)
+        for event in events:
+            if isinstance(event, Rejected) and event.reason is Reason.PAUSED:
+                accounts = (command.account,) if isinstance(command, Liquidate) else ()
+                self.tell(Refusal(guard=MODE_GATE, why=event.describe(), accounts=accounts))
+        return events
+
+    def gated(self, state: State) -> State:
+        """The exchange whose rules know the mode."""
+        return with_mode_gate(state)
+
+    def bust(self, before: State, trade: SettleTrade) -> tuple[Event, ...]:
+        """Refuse a trade in a mode that forbids it; nothing of it remains."""
+        refused = Rejected(command_id=trade.id, reason=_PAUSES[before.mode])
+        self.tell(Refusal(guard=MODE_GATE, why=refused.describe()))
+        return (refused,)
+
+    def execute(self, before: State, command: Command) -> tuple[State, tuple[Event, ...]]:
+        """What a command makes of a state, by the rules of the core."""
+        return apply_command(before, command)
+
+    def append(self, command: Command, events: tuple[Event, ...], state: State) -> None:
+        """Make the next block."""
+        before = self.state
         block = Block(self.height + 1, command, events, state)
         self.blocks.append(block)
         self.observer(before, block)
-        return events
 
     def rollback(self, height: int) -> State:
         """Return to a height; what came later is gone. ValueError for a height that never was."""

@@ -68,9 +68,14 @@ def cost(finding: Finding) -> str:
 
 
 def followed_headline(finding: Finding) -> str:
-    """How many violations came after the first one."""
-    count = len(finding.violations) - 1
-    return f"{counted(count, 'more violation')} in this run"
+    """How many violations came after the first one, and which one cost most."""
+    later = finding.violations[1:]
+    more = counted(len(later), "more violation")
+    losing = worst(finding)
+    if losing is None or losing is finding.violation:
+        return f"{more} in this run"
+    name = one_line(losing.invariant)
+    return f"{more}; worst: {name}" if len(later) > 1 else f"{more}: {name}"
 
 
 def followed(finding: Finding) -> list[Followed]:
@@ -82,7 +87,8 @@ def followed(finding: Finding) -> list[Followed]:
         if not is_loss(one):
             groups.setdefault(one.invariant, []).append(one)
     alike: dict[tuple[int, str], list[str]] = {}
-    for name, group in groups.items():
+    for name in sorted(groups, key=lambda name: name != finding.violation.invariant):
+        group = groups[name]
         text = _subjects_told(finding.violation, group)
         if len(group) > 1 and text and name != finding.violation.invariant:
             alike.setdefault((group[0].step, text), []).append(name)
@@ -97,12 +103,11 @@ def followed(finding: Finding) -> list[Followed]:
 def _loss_told(violation: Violation) -> str:
     message = sentence(violation.message)
     loss = money(violation.loss_usdc)
-    parts = [message]
+    parts = [message, sentence(violation.consequence)]
     if loss not in message or str(len(violation.accounts)) not in message:
         parts.append(sentence(losses(violation)))
     elif violation.accounts:
         parts.append(f"Accounts: {listed(violation.accounts, most=ACCOUNTS_MAX)}.")
-    parts += [sentence(violation.consequence), f"({violation.invariant})"]
     return " ".join(part for part in parts if part)
 
 
@@ -124,7 +129,11 @@ def _alike(group: Iterable[Violation]) -> bool:
 
 
 def _steps(steps: Sequence[str]) -> str:
-    return f"{'steps' if len(steps) > 1 else 'step'} {listed(steps, most=STEPS_MAX)}"
+    return f"{'steps' if len(steps) > 1 else 'step'} {_named(steps, STEPS_MAX)}"
+
+
+def _named(names: Sequence[str], most: int) -> str:
+    return joined(names) if len(names) <= most else listed(names, most=most)
 
 
 def _subjects_told(first: Violation, group: Sequence[Violation]) -> str:
@@ -144,10 +153,12 @@ def _subjects_told(first: Violation, group: Sequence[Violation]) -> str:
     parts = []
     for place, subjects in places.items():
         if place == home:
-            parts.append(listed(subjects, most=SUBJECTS_MAX))
+            last = len(places) == 1
+            named = _named(subjects, SUBJECTS_MAX)
+            parts.append(named if last else listed(subjects, most=SUBJECTS_MAX))
         elif len(subjects) > 1 and set(subjects) == everything:
             every = "both" if len(subjects) == 2 else f"all {few(len(subjects))}"
             parts.append(f"{every} in {place}")
         else:
-            parts.append(f"{listed(subjects, most=SUBJECTS_MAX)} in {place}")
+            parts.append(f"{_named(subjects, SUBJECTS_MAX)} in {place}")
     return ", and ".join(parts)

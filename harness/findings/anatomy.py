@@ -23,13 +23,15 @@ from harness.findings.wording import (
 from harness.schedule.choices import FAULT, Deviation
 
 _ORDERS = {
-    "batch-legal": "Also batch-legal: plain trio with real input and output can do this.",
+    "batch-legal": "Plain trio can do this.",
     "any": "Needs any order: the lockstep of plain trio inside one lane may never do this.",
 }
 #: How shrinking ends when no choice can be left out any more: nothing that need be said.
 ONE_MINIMAL = "one-minimal"
 #: The longest value that a summary in one line shows.
 _VALUE_MAX = 40
+#: A command with a longer token comes last, because it fills the screen.
+_COMMAND_MAX = 200
 _VERSIONS = ("python", "trio", "changeover", "git")
 
 
@@ -38,9 +40,14 @@ def where(finding: Finding) -> str:
     return f"broken at step {finding.violation.step} of {finding.steps}"
 
 
-def what_broke(violation: Violation) -> list[str]:
-    """What happened, what the rule is, and what it costs, a paragraph each."""
+def what_broke(violation: Violation, *, brief: bool = False) -> list[str]:
+    """What happened, what the rule is, and what it costs, a paragraph each.
+
+    In brief, of a rule that is explained after a semicolon only the rule is said.
+    """
     rule = one_line(violation.describe).rstrip(".")
+    if brief and violation.consequence:
+        rule = rule.partition("; ")[0]
     paragraphs = (
         sentence(violation.message) or f"{violation.invariant} does not hold.",
         f"Rule: {rule}." if rule else "",
@@ -49,16 +56,16 @@ def what_broke(violation: Violation) -> list[str]:
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
-def stayed_green(finding: Finding, *, most: int) -> list[str]:
-    """The notes of the run, and which invariants saw nothing."""
-    held = listed(finding.held, most=most)
-    return [sentence(note) for note in finding.notes] + ([f"Held: {held}."] if held else [])
+def held(finding: Finding, *, most: int) -> str:
+    """Which rules saw nothing wrong."""
+    names = listed(finding.held, most=most)
+    return f"Held: {names}." if names else ""
 
 
 def telling_deviations(finding: Finding, most: int) -> list[Deviation]:
     """The deviations that say most, in their order: faults, then the service that broke it.
 
-    A schedule that was not shrunk has hundreds of them.
+    A schedule that was not shrunk has hundreds of them, and many say the same.
     """
     violation = finding.violation
     service = column_of(violation.lane)
@@ -69,8 +76,10 @@ def telling_deviations(finding: Finding, most: int) -> list[Deviation]:
         distance = violation.step - deviation.step
         return (distance < 0, not fault, column_of(lane) != service, abs(distance))
 
-    best = sorted(finding.deviations, key=worth)[:most]
-    return sorted(best, key=lambda deviation: deviation.step)
+    best = sorted(finding.deviations, key=worth)
+    first = {one.taken: one for one in reversed(best)}
+    best.sort(key=lambda one: first[one.taken] is not one)
+    return sorted(best[:most], key=lambda deviation: deviation.step)
 
 
 def order_headline(finding: Finding) -> str:
@@ -148,7 +157,7 @@ def commands(finding: Finding, test_id: str | None = None) -> list[tuple[str, st
     ]
     if not finding.reason:
         found.append((f"changeover keep {name}", "commit it as a regression"))
-    return found
+    return sorted(found, key=lambda command: len(command[0]) > _COMMAND_MAX)
 
 
 def about(finding: Finding) -> list[str]:
@@ -189,8 +198,11 @@ def _shrunk(finding: Finding) -> list[str]:
         (shrinking.faults, "restart"),
     )
     changed = ", ".join(_size(before, after, noun) for (before, after), noun in sizes)
+    smaller = any(before != after for (before, after), _ in sizes)
     budget = f" of {shrinking.budget:,}" if shrinking.budget else ""
-    facts = [f"shrunk {changed} in {shrinking.runs:,}{budget} runs"]
+    facts = [
+        f"{'shrunk' if smaller else 'no smaller than'} {changed} in {shrinking.runs:,}{budget} runs"
+    ]
     if shrinking.ended_by != ONE_MINIMAL:
         facts.append(f"shrinking ended: {one_line(shrinking.ended_by)}")
     return facts
@@ -215,5 +227,5 @@ def summary_line(finding: Finding) -> str:
     else:
         what = one_line(violation.message).rstrip(".")
     losing = worst(finding)
-    loss = f", {lost(losing)}" if losing is not None else ""
+    loss = f", {lost(losing)}" if losing is not None and losing is not violation else ""
     return f"{violation.invariant}: {what} at step {violation.step}{loss} ({finding.token})"

@@ -44,7 +44,9 @@ def diagram(
     lines = [heading + _names(positions, width)]
     for row in scene.rows:
         if isinstance(row, Gap):
-            lines.append(prefix("", "...", "") + canvas.remark(f"{counted(row.steps, 'step')} left out"))
+            lines.append(
+                prefix("", "...", "") + canvas.remark(f"{counted(row.steps, 'step')} left out")
+            )
         else:
             mark = "!!" if row.breaks else ">>" if row.deviates else ""
             lines.append(prefix(mark, steps[row], times[row]) + canvas.draw(row))
@@ -80,6 +82,10 @@ def _positions(scene: Scene, left: int, width: int) -> dict[str, int]:
     share = (width - left) // count
     reserved = min(max([9, columns(last), *needs]), share + 4)
     pitch = min((width - left - reserved) // max(count - 1, 1), 18)
+    # A whole name in the heading is worth more than a whole label at the right edge.
+    names = max([columns(name) + 1 for name in scene.columns[:-1]], default=0)
+    roomy = (width - left - max(9, columns(last))) // max(count - 1, 1)
+    pitch = max(pitch, min(names, roomy))
     return {name: left + number * pitch for number, name in enumerate(scene.columns)}
 
 

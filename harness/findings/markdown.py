@@ -8,36 +8,43 @@ from __future__ import annotations
 
 import re
 
+from harness.findings.aftermath import cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
-    changes,
     commands,
     counterfactual_sentences,
     exactness,
-    followed_headline,
-    losses,
+    held,
     order_headline,
     order_sentence,
-    stayed_green,
     summary_line,
+    telling_deviations,
     what_broke,
     where,
 )
 from harness.findings.diagram import diagram
 from harness.findings.finding import Finding
+from harness.findings.watched import changes
 from harness.findings.wording import one_line, place_of, sentence
+
+#: A summary of a pull request names so many choices; the token holds all of them.
+DEVIATIONS_MAX = 12
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&]|^[#+-]|(?<=^\d)[.)])")
 
 
 def render_markdown(finding: Finding, *, test_id: str | None = None) -> str:
     """The report as Markdown: headings of the third level, the facts of the run folded."""
+    broke, *reasons = what_broke(finding.violation)
+    bold = (cost(finding), sentence(losses(finding.violation)))
+    green = (*map(sentence, finding.notes), held(finding, most=len(finding.held)))
     blocks = [
         f"### RACE {code(finding.violation.invariant)} {where(finding)}",
-        *(escaped(paragraph) for paragraph in what_broke(finding.violation)),
+        escaped(broke),
+        *(f"**{escaped(loss)}**" for loss in bold if loss),
+        *(escaped(reason) for reason in reasons),
         _table(finding),
-        escaped(losses(finding.violation)),
-        *(escaped(paragraph) for paragraph in stayed_green(finding, most=8)),
+        *(escaped(text) for text in green),
         _followed(finding),
         _why(finding),
         fenced(diagram(finding)),
@@ -97,16 +104,10 @@ def _cell(text: str) -> str:
 
 
 def _followed(finding: Finding) -> str:
-    later = finding.violations[1:]
-    if not later:
+    lines = [f"- step {one.step}: {escaped(one.text)}" for one in followed(finding)]
+    if not lines:
         return ""
-    lines = []
-    for violation in later:
-        message, lost = escaped(sentence(violation.message)), escaped(sentence(losses(violation)))
-        line = f"- step {violation.step} {code(violation.invariant)} {message} {lost}"
-        lines.append(line.rstrip())
-    heading = f"### What followed\n\n{followed_headline(finding)}\n"
-    return "\n".join((heading, *lines))
+    return "\n".join((f"### What followed\n\n{escaped(followed_headline(finding))}\n", *lines))
 
 
 def _why(finding: Finding) -> str:
@@ -114,8 +115,10 @@ def _why(finding: Finding) -> str:
     lines += [
         f"- step {one.step}: {code(one.taken or f'option {one.choice}')} ran before "
         f"{code(one.first or 'option 0')}"
-        for one in finding.deviations
+        for one in telling_deviations(finding, DEVIATIONS_MAX)
     ]
+    left = len(finding.deviations) - DEVIATIONS_MAX
+    lines += [f"- and {left:,} more, all in the token"] if left > 0 else []
     reasons = [*counterfactual_sentences(finding), order_sentence(finding)]
     return "\n".join(lines) + "\n\n" + escaped(" ".join(reasons))
 

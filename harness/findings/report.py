@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.findings.aftermath import cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
-    Change,
     about,
-    changes,
     commands,
     counterfactual_sentences,
     exactness,
-    followed_headline,
-    losses,
+    held,
     order_headline,
     order_sentence,
-    stayed_green,
     summary_line,
+    telling_deviations,
     what_broke,
     where,
 )
 from harness.findings.diagram import diagram
 from harness.findings.finding import Finding
+from harness.findings.watched import Change, changes
 from harness.findings.wording import (
     columns,
     one_line,
@@ -42,8 +41,10 @@ __all__ = ["render_text", "summary_line"]
 
 WIDTH = 80
 _DEVIATIONS_MAX = 6
-_FOLLOWED_MAX = 3
-_HELD_MAX = 4
+_FOLDED_MAX = 3
+_FOLLOWED_MAX = 6
+_HELD_LINES = 2
+_WIDE = "   "
 _HEADING_WIDTH = 20
 
 
@@ -82,36 +83,52 @@ def _title(finding: Finding, width: int) -> list[str]:
 
 
 def _broken(finding: Finding, width: int) -> list[str]:
-    lines = []
-    for paragraph in what_broke(finding.violation):
-        lines += wrapped(paragraph, width)
+    message, *reasons = what_broke(finding.violation, brief=True)
+    lines = wrapped(f"{message} {cost(finding)}", width)
+    lines += wrapped(" ".join(reasons), width)
     table = _table(changes(finding), width)
     lost = losses(finding.violation)
-    green = stayed_green(finding, most=_HELD_MAX)
     lines += ["", *table] if table else []
     lines += wrapped(lost, width, indent="    ") if lost else []
-    lines += [""] if green else []
-    for paragraph in green:
-        lines += wrapped(paragraph, width)
-    return lines
+    green = [line for note in finding.notes for line in wrapped(sentence(note), width)]
+    green += _held(finding, width)
+    return [*lines, "", *green] if green else lines
+
+
+def _held(finding: Finding, width: int) -> list[str]:
+    """The rules that saw nothing, as many by name as fit on two lines."""
+    for most in range(len(finding.held), 0, -1):
+        lines = wrapped(held(finding, most=most), width)
+        if len(lines) <= _HELD_LINES or most == 1:
+            return lines
+    return []
 
 
 def _table(rows: Sequence[Change], width: int) -> list[str]:
-    """The changes in one line each if all fit, otherwise the site below its change."""
+    """The changes in one line each; a site below its change if it does not fit beside it."""
     if not rows:
         return []
     steps = max(len(str(row.step)) for row in rows)
     before = max(columns(row.before) for row in rows)
     after = max(columns(row.after) for row in rows)
     actor = max(columns(row.actor) for row in rows)
-    whole, folded = [], []
+    whole, sites_apart, folded = [], [], []
     for row in rows:
         step = f"    step {row.step:>{max(steps, 2)}}  "
         change = f"{_padded(row.before, before)} -> {_padded(row.after, after)}"
+        sites_apart.append(f"{step}{change}  {row.actor}".rstrip())
         whole.append(f"{step}{change}  {_padded(row.actor, actor)}  {row.site}".rstrip())
-        room = max(width - columns(step), 20)
-        folded += _folded(row, step, change, room)
-    return whole if all(columns(line) <= width for line in whole) else folded
+        folded += _folded(row, step, change, max(width - columns(step), 20))
+    sites = list(dict.fromkeys(row.site for row in rows))
+    if len(sites) == 1 and len(rows) > 1:
+        blank = " " * (11 + max(steps, 2))
+        sites_apart += [blank + short_path(sites[0], width - len(blank))] if sites[0] else []
+    else:
+        sites_apart = folded
+    for lines in (whole, sites_apart):
+        if all(columns(line) <= width for line in lines):
+            return lines
+    return folded
 
 
 def _folded(row: Change, step: str, change: str, room: int) -> list[str]:
@@ -131,58 +148,53 @@ def _padded(text: str, room: int) -> str:
 
 
 def _followed(finding: Finding, width: int) -> list[str]:
-    later = finding.violations[1:]
-    if not later:
+    told = followed(finding)
+    if not told:
         return []
     lines = heading("WHAT FOLLOWED", followed_headline(finding), width)
-    for violation in later[:_FOLLOWED_MAX]:
-        step = f"    step {violation.step:>2}  "
-        words = f"{violation.invariant}: {sentence(violation.message)}"
-        lines += _clipped(wrapped(words, width, indent=step, hanging=" " * len(step)), 2)
-        lost = losses(violation)
-        lines += wrapped(lost, width, indent=" " * len(step)) if lost else []
-    if len(later) > _FOLLOWED_MAX:
-        lines.append(f"    and {len(later) - _FOLLOWED_MAX} more, all in the saved file")
+    room = max(len(str(one.step)) for one in told)
+    for one in told[:_FOLLOWED_MAX]:
+        step = f"    step {one.step:>{max(room, 2)}}  "
+        lines += wrapped(one.text, width, indent=step, hanging=" " * len(step))
+    if len(told) > _FOLLOWED_MAX:
+        lines.append(f"    and {len(told) - _FOLLOWED_MAX} more, all in the saved file")
     return lines
-
-
-def _clipped(lines: list[str], most: int) -> list[str]:
-    if len(lines) <= most:
-        return lines
-    return [*lines[: most - 1], shortened(lines[most - 1], len(lines[most - 1]) - 2) + " …"]
 
 
 def _why(finding: Finding, width: int) -> list[str]:
     lines = heading("WHY THIS ORDER", order_headline(finding), width)
-    lines += _deviations(finding.deviations[:_DEVIATIONS_MAX], width)
-    more = len(finding.deviations) - _DEVIATIONS_MAX
-    if more > 0:
-        lines.append(f"    and {more} more, all in the token")
-    for text in (*counterfactual_sentences(finding), order_sentence(finding)):
-        lines += wrapped(text, width, indent="    ")
+    lines += _deviations(finding, width)
+    reasons = (*counterfactual_sentences(finding), order_sentence(finding))
+    return lines + wrapped(" ".join(reasons), width, indent="    ")
+
+
+def _deviations(finding: Finding, width: int) -> list[str]:
+    """The choices that say most: a line each if all fit, otherwise two lines each for fewer."""
+    lines, shown = [], 0
+    for blanks, most in ((_WIDE, _DEVIATIONS_MAX), ("  ", _DEVIATIONS_MAX), ("", _FOLDED_MAX)):
+        chosen = telling_deviations(finding, most)
+        lines, shown = _choices(chosen, blanks, width), len(chosen)
+        if all(columns(line) <= width for line in lines):
+            break
+    left = len(finding.deviations) - shown
+    return [*lines, f"    and {left:,} more, all in the token"] if left > 0 else lines
+
+
+def _choices(deviations: Sequence[Deviation], blanks: str, width: int) -> list[str]:
+    """Each choice and what it ran before, side by side with these blanks or one below the other."""
+    steps = max((len(str(one.step)) for one in deviations), default=0)
+    taken = [one_line(one.taken) or f"option {one.choice}" for one in deviations]
+    room = max(map(columns, taken), default=0)
+    lines = []
+    for one, doing in zip(deviations, taken, strict=True):
+        step = f"    step {one.step:>{max(steps, 2)}}{'  ' if blanks == _WIDE else ''}  "
+        first = one_line(one.first) or "option 0"
+        if blanks:
+            lines.append(f"{step}{_padded(doing, room)}{blanks}ran before{blanks}{first}")
+            continue
+        lines.append(step + shortened(doing, width - len(step)))
+        lines.append(" " * len(step) + shortened(f"ran before  {first}", width - len(step)))
     return lines
-
-
-def _deviations(deviations: Sequence[Deviation], width: int) -> list[str]:
-    if not deviations:
-        return []
-    pairs = [
-        (
-            f"    step {one.step:>2}    ",
-            one_line(one.taken) or f"option {one.choice}",
-            one_line(one.first) or "option 0",
-        )
-        for one in deviations
-    ]
-    room = max(columns(taken) for _, taken, _ in pairs)
-    whole = [f"{step}{_padded(taken, room)}   ran before   {first}" for step, taken, first in pairs]
-    if all(columns(line) <= width for line in whole):
-        return whole
-    folded = []
-    for step, taken, first in pairs:
-        folded.append(step + shortened(taken, width - len(step)))
-        folded.append(" " * len(step) + shortened(f"ran before  {first}", width - len(step)))
-    return folded
 
 
 def _reproduce(finding: Finding, test_id: str | None, width: int) -> list[str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from harness.findings.aftermath import is_loss
-from harness.findings.finding import Finding
-from harness.findings.story import Moment, Part, Story
+from harness.findings.finding import Change, Finding, Violation
+from harness.findings.story import DEVIATIONS_MAX, Moment, Part, Story
 from harness.findings.watched import VALUE_MAX, field_name, value_of
 from harness.findings.wording import column_of, columns, counted, money, one_line, plain
 from harness.history import Event
@@ -24,11 +24,13 @@ CLOCK = "clock"
 #: At most so many gaps get a row, the longest ones; the steps of the rows tell of the others.
 GAPS_MAX = 4
 GAP_MIN = 5
+#: A gap of less than this part of the run is not worth a row.
+GAP_SHARE = 20
 
 #: What a column is worth for the part of a row, to the one who acts and to the other party.
 _WORTH = {
     Part.BREAKS: (10, 9),
-    Part.DEVIATES: (8, 4),
+    Part.DEVIATES: (8, 7),
     Part.COSTS: (6, 7),
     Part.CARRIES_ON: (5, 7),
     Part.STRIKES: (4, 4),
@@ -82,13 +84,14 @@ def select(finding: Finding, *, lanes_max: int, rows_max: int) -> Scene:
         if column_of(event.lane) in shown or column_of(event.peer) in shown
     ]
     rows = _lives_joined(rows)
+    gap_min = max(GAP_MIN, finding.steps // GAP_SHARE)
     order = _names([row.event for row in rows])
     named = [event for _, (event, _) in told]
     every = dict.fromkeys(_names(named) + _names(story.events))
     return Scene(
         tuple(name for name in order if name in shown),
-        tuple(_with_gaps(rows)),
-        tuple(name for name in every if name not in shown),
+        tuple(_with_gaps(rows, gap_min)),
+        tuple(name for name in sorted(every, key=CLOCK.__eq__) if name not in shown),
         _several(row.event for row in rows),
         tuple(story.events),
     )
@@ -132,7 +135,7 @@ def _columns(
             worth[column_of(name)] = max(worth.get(column_of(name), 0), value)
 
     for moment, (event, _) in told:
-        acting, other = _WORTH[moment.part]
+        acting, other = _WORTH[_part(story, moment)]
         raise_to(acting, event.lane)
         raise_to(other, event.peer)
     breaking = story.events[story.breaking]
@@ -143,6 +146,14 @@ def _columns(
     names = list(worth)
     best = sorted(names, key=lambda name: (-worth[name], -activity[name], names.index(name)))
     return set(best[:lanes_max])
+
+
+def _part(story: Story, moment: Moment) -> Part:
+    """The part of a moment; of very many deviations those of bystanders are worth no column."""
+    event = story.events[moment.index]
+    many = len(story.finding.deviations) > DEVIATIONS_MAX
+    bystander = event.kind != "fault" and column_of(event.lane) not in story.services
+    return Part.CONTEXT if moment.part is Part.DEVIATES and many and bystander else moment.part
 
 
 def _lives_joined(rows: Sequence[Row]) -> list[Row]:
@@ -165,13 +176,13 @@ def _phases_of_one(one: Row, other: Row) -> bool:
     return alike and not marked and not one.event.peer and not other.event.peer
 
 
-def _with_gaps(rows: Sequence[Row]) -> list[Row | Gap]:
+def _with_gaps(rows: Sequence[Row], gap_min: int) -> list[Row | Gap]:
     """The rows, with the longest gaps between them."""
     sizes = [after.event.step - before.event.step - 1 for before, after in pairwise(rows)]
     longest = sorted(range(len(sizes)), key=lambda number: (-sizes[number], number))[:GAPS_MAX]
     lines: list[Row | Gap] = list(rows[:1])
     for number, row in enumerate(rows[1:]):
-        if number in longest and sizes[number] >= GAP_MIN:
+        if number in longest and sizes[number] >= gap_min:
             lines.append(Gap(sizes[number]))
         lines.append(row)
     return lines
@@ -186,15 +197,22 @@ def _told(story: Story, moment: Moment) -> tuple[Event, tuple[int, ...]]:
     operation = one_line(event.operation) or event.kind
     numbers = moment.stands_for
     value, before, after = _short(event.value), "", _short(event.after)
+    first = story.finding.violation
+    costs = moment.part is Part.COSTS or (
+        moment.part is Part.BREAKS and is_loss(first) and not (first.before or first.after)
+    )
     if event.kind in ("fault", "phase"):
         value = after = ""
-    elif moment.part is Part.COSTS:
+    elif costs:
         operation, value, numbers = _cost(story, moment)
         after = ""
     elif len(numbers) > 1:
         operation, value = f"{operation} x{len(numbers)}", ""
+    if moment.part is Part.CARRIES_ON:
+        carried = after == _short(_last_change(story.finding).after)
+        value, after = ("", after) if carried else (value, "")
     watched = [i for i in numbers if story.events[i].resource == story.resource != ""]
-    if watched and moment.part is not Part.COSTS:
+    if watched and not costs:
         operation, after = _watched(story, story.events[watched[0]], operation)
         value = ""
     event = replace(event, operation=operation, value=value, before=before, after=after)
@@ -213,10 +231,13 @@ def _watched(story: Story, event: Event, operation: str) -> tuple[str, str]:
     field = field_name(finding, breaking)
     after = value_of(event.after, field)
     if event is breaking:
-        violation = finding.violation
-        change = violation.changes[-1] if violation.changes else violation
-        after = after or _short(change.after)
+        after = after or _short(_last_change(finding).after)
     return (f"{operation}, {field}" if field and after else operation), after
+
+
+def _last_change(finding: Finding) -> Violation | Change:
+    """Where a violation says which value was wrong."""
+    return finding.violation.changes[-1] if finding.violation.changes else finding.violation
 
 
 def _cost(story: Story, moment: Moment) -> tuple[str, str, tuple[int, ...]]:

@@ -15,13 +15,13 @@ from harness.findings.aftermath import is_loss
 from harness.findings.anatomy import telling_deviations
 from harness.findings.finding import Finding, Violation
 from harness.findings.watched import breaking_event, watched_resource
-from harness.findings.wording import column_of, label_parts
+from harness.findings.wording import column_of, label_parts, one_line, plain
 from harness.history import Event
 from harness.schedule.choices import FAULT, TIMER, Deviation
 
 #: How many deviations get a row, and how many moments a diagram has at least if there are any.
 DEVIATIONS_MAX = 5
-MOMENTS_MIN = 8
+MOMENTS_MIN = 6
 
 
 class Part(IntEnum):
@@ -136,18 +136,19 @@ class Story:
                 yield index
 
     def _carried_on(self) -> int | None:
-        """The first write of the same thing to another store, after it was wrong."""
+        """The first time that somebody else passed the wrong value on, or wrote it elsewhere."""
         place, _, subject = self.resource.rpartition("/")
-        if not place or not subject:
-            return None
-        return self._first(
-            lambda event: (
-                event.kind == "write"
-                and event.resource.endswith(f"/{subject}")
-                and event.resource != self.resource
-            ),
-            self.breaking,
-        )
+        wrong = plain(self.finding.violation.after)
+
+        def fits(event: Event) -> bool:
+            if event.kind == "write" and event.resource != self.resource:
+                return event.resource.endswith(f"/{subject}")
+            passed = event.kind in ("write", "send") and event.resource == self.resource
+            other = column_of(event.lane) not in self.services
+            same = wrong in (plain(event.value), plain(event.after))
+            return passed and other and wrong != "" and same
+
+        return self._first(fits, self.breaking) if place and subject else None
 
     def _last_good(self) -> int | None:
         """The last write of the watched value before the wrong one."""
@@ -163,22 +164,36 @@ class Story:
 
     def _window(self) -> tuple[int, int]:
         """From the last good value, or the birth of who broke it, to the last consequence."""
-        lane = self.events[self.breaking].lane
-        born = self._first(lambda event: event.kind == "phase" and event.lane == lane)
-        known = [index for index in (born, *self._parts) if index is not None]
+        known = [index for index in (self._born(), *self._parts) if index is not None]
+        strikes = [index for index in range(self.breaking) if self._is_strike(index)]
+        if strikes and strikes[-1] < min(known):
+            known += strikes[-2:]  # a maintenance begins and is over: both brought this about
         return min(known), max(known)
+
+    def _born(self) -> int | None:
+        """When the incarnation that broke it began, if it is not the first of its service."""
+        lane = self.events[self.breaking].lane
+        service = column_of(lane)
+        born = self._first(lambda event: event.kind == "phase" and event.lane == lane)
+        older = self._first(lambda event: event.lane != lane and column_of(event.lane) == service)
+        return None if born is None or older is None or older > born else born
+
+    def _is_strike(self, index: int) -> bool:
+        """Whether a fault or a maintenance strikes a service of the story."""
+        event = self.events[index]
+        striking = event.kind == "fault" or (event.kind == "phase" and event.peer)
+        return bool(striking) and column_of(event.peer) in self.services
 
     def _part_of_life(self, index: int) -> Part | None:
         """What a fault, a maintenance or a phase of a service has to do with it."""
         event, breaking = self.events[index], self.events[self.breaking]
-        if event.kind not in ("fault", "phase"):
+        if self._is_strike(index):
+            return Part.STRIKES
+        if event.kind != "phase" or event.peer:
             return None
-        if event.kind == "fault" or event.peer:
-            struck = column_of(event.peer) in self.services
-            return Part.STRIKES if struck else None
         if event.lane in (breaking.lane, self.finding.violation.lane):
-            late = index > self.breaking and event.operation in ("drain", "stopped")
-            return Part.OTHER_LIFE if late else Part.LIFE
+            ends = event.operation in ("drain", "stopped")
+            return None if ends and index > self.breaking else Part.LIFE
         lives_on = column_of(event.lane) in self.services and index < self.breaking
         return Part.OTHER_LIFE if lives_on else None
 
@@ -266,7 +281,7 @@ def _made_up(deviation: Deviation, names: set[str]) -> Event:
     fault = deviation.kind == FAULT or lane == "nemesis"
     peers = [word for word in doing.split() if word in names] if fault else []
     if deviation.kind == TIMER:
-        doing = f"timer of {doing}"
-    kind = "fault" if fault else "note"
+        doing = one_line(deviation.taken).partition(" for ")[0]
+    kind = "fault" if peers else "note"
     peer = peers[-1] if peers else ""
     return Event(deviation.step, deviation.at_ms, lane, kind, doing, peer=peer)

@@ -29,11 +29,12 @@ _INWARD = ("read", "receive")
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """A place for a label: where it starts, and how much room it has there."""
+    """A place for a label: where it starts or ends, and how much room it has there."""
 
     at: int
     room: int
     within_arrow: bool = False
+    ends: bool = False
 
 
 def captions(event: Event, tag: str, *, aside: str = "") -> list[str]:
@@ -154,19 +155,22 @@ class Canvas:
         if other is not None:
             self._arrow(own, other, text if spot.within_arrow else "", event.kind in _INWARD)
         if text and not spot.within_arrow:
-            self._put(spot.at, f"{text} ")
+            at = spot.at - columns(text) if spot.ends else spot.at
+            self._put(at, f"{text} ")
 
     def _places(self, own: int, other: int | None) -> list[_Spot]:
         """Where a label may stand, the best place first."""
         beside = _Spot(own + 2, self._width - own - 2)
         if other is None:
-            return [beside]
+            return [beside, _Spot(own - 1, own - 1, ends=True)]
         if other > own:
             return [
                 _Spot(own + 2, other - own - 4, within_arrow=True),
                 _Spot(other + 2, self._width - other - 2),
+                _Spot(own - 1, own - 1, ends=True),
             ]
-        return [beside, _Spot(other + 3, own - other - 6, within_arrow=True)]
+        within = _Spot(other + 3, own - other - 6, within_arrow=True)
+        return [beside, within, _Spot(other - 1, other - 1, ends=True)]
 
     def _arrow(self, own: int, other: int, label: str, inward: bool) -> None:
         """The arrow between two columns, with its label in it if it stands there."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 
 from harness.findings.finding import Finding, Violation
@@ -19,6 +20,7 @@ from harness.history import Event, Site, relative
 CHANGES_MAX = 3
 VALUE_MAX = 40
 
+_NOTHING = ("", "0", "None")
 #: A field of a rendered row, ``name=value`` or ``'name': Decimal('value')``.
 _FIELD = re.compile(r"(?:^|[,{] ?)'?(\w+)(?:=|': )(?:Decimal\()?'?([^,'(){}]*)")
 
@@ -108,7 +110,27 @@ def _told(finding: Finding, resource: str, step: int, before: str, after: str) -
         actor, site = _blamed(finding.violation)
     else:
         actor, site = "", ""
-    return Change(step, plain(before), plain(after), actor, site)
+    old, new = plain(before), plain(after)
+    if max(columns(old), columns(new)) > VALUE_MAX:
+        old, new = _telling(differences(old, new)) or (old, new)
+    return Change(step, old, new, actor, site)
+
+
+def differences(before: object, after: object) -> list[tuple[str, str, str]]:
+    """The fields that differ between two rendered rows: name, old and new value."""
+    old, new = _fields(before), _fields(after)
+    names = dict.fromkeys((*old, *new))
+    pairs = ((name, old.get(name, ""), new.get(name, "")) for name in names)
+    return [(name, one, other) for name, one, other in pairs if one != other]
+
+
+def _telling(fields: Sequence[tuple[str, str, str]]) -> tuple[str, str] | None:
+    """The fields that became nothing, or else all that differ, as one value before and after."""
+    chosen = [field for field in fields if field[2] in _NOTHING] or fields
+    if not chosen:
+        return None
+    old = ", ".join(f"{name}={value}" for name, value, _ in chosen)
+    return old, ", ".join(f"{name}={value}" for name, _, value in chosen)
 
 
 def _blamed(violation: Violation) -> tuple[str, str]:
@@ -125,6 +147,7 @@ def _named(lane: str, operation: str) -> str:
     return one_line(f"{lane}: {operation}" if lane else operation)
 
 
+@lru_cache(maxsize=1024)
 def site_text(site: Site | None) -> str:
     """The path below the project and the line, the same on every machine."""
     if site is None:

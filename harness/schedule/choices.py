@@ -177,12 +177,12 @@ class Schedule:
                 "expected scenario@seed or scenario@seed:step=choice,step=choice"
             )
         pairs = (pair.split("=") for pair in (match["choices"] or "").split(",") if pair)
-        variant = (pair.split("=") for pair in match["variant"].split("+") if pair)
+        variant = (pair.split("=", 1) for pair in match["variant"].split("+") if pair)
         return cls(
             scenario=match["name"],
             seed=int(match["seed"]),
             choices={int(step): int(choice) for step, choice in pairs},
-            variant={key: value for key, value in variant},
+            variant=dict(variant),
         )
 
     def with_choices(self, choices: Mapping[int, int]) -> Schedule:

@@ -61,7 +61,8 @@ def check_version(version: str = trio.__version__) -> None:
 class ReadyQueue(Protocol):
     """Where trio puts a task that can run; the kernel's caller takes it from there."""
 
-    def append(self, task: Task) -> None: ...
+    def append(self, task: Task) -> None:
+        """Put a task behind the others."""
 
     def __bool__(self) -> bool: ...
 
@@ -71,11 +72,14 @@ class ReadyQueue(Protocol):
 class Deadlines(Protocol):
     """Where trio registers the deadlines of cancel scopes."""
 
-    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None: ...
+    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """Register a deadline."""
 
-    def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None: ...
+    def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """Withdraw a deadline."""
 
-    def next_deadline(self) -> float: ...
+    def next_deadline(self) -> float:
+        """The earliest one; infinity without any."""
 
 
 class _NoInputOutput:
@@ -122,6 +126,14 @@ class _Wakeup:
 
     def close(self) -> None:
         """Nothing was ever opened."""
+
+
+def _refuse_nesting() -> None:
+    if hasattr(_CONTEXT, "runner"):
+        raise RefusedError(
+            "a simulation cannot be stepped from inside trio.run or another simulation; "
+            "call it from ordinary synchronous code"
+        )
 
 
 def close_coroutine(coroutine: Any) -> None:
@@ -182,6 +194,7 @@ class Kernel:
         strict_exception_groups: bool = True,
     ) -> None:
         check_version()
+        _refuse_nesting()
         hooks = sys.get_asyncgen_hooks()
         runner: Any = trio_run.setup_runner(clock, instruments, True, strict_exception_groups)
         runner.ki_manager.close()
@@ -215,11 +228,7 @@ class Kernel:
 
     def enter(self) -> None:
         """Make this kernel the running trio of this thread."""
-        if hasattr(_CONTEXT, "runner"):
-            raise RefusedError(
-                "a simulation cannot be stepped from inside trio.run or another simulation; "
-                "call it from ordinary synchronous code"
-            )
+        _refuse_nesting()
         self._outer_hooks = sys.get_asyncgen_hooks()
         self._outer_library = getattr(sniffio.thread_local, "name", None)
         sys.set_asyncgen_hooks(*self.hooks)

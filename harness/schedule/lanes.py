@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """One actor of a run: ``service`` is its name, ``incarnation`` counts its lives (0: only one)."""
+    """One actor of a run: ``service`` names it, ``incarnation`` counts its lives (0: only one)."""
 
     __slots__ = (
         "alive",
@@ -31,7 +31,6 @@ class Lane:
         "name",
         "names",
         "result",
-        "root",
         "scope",
         "service",
         "started",
@@ -46,7 +45,6 @@ class Lane:
         self.finished = False
         self.result: Any = None
         self.error: BaseException | None = None
-        self.root: TaskOption | None = None
         self.scope = trio.CancelScope()
         self.names: dict[str, int] = {}
         # The batch that runs now, how many of it are still ready, how many wait for the next.
@@ -105,3 +103,20 @@ class TaskOption(Option):
     def batch_legal(self) -> bool:
         """Whether real trio could run this task now, in some order of the batch."""
         return self.batch == self.lane_of.batch
+
+
+class Inbox:
+    """What trio sees as its queue of runnable tasks."""
+
+    __slots__ = ("_simulation", "append")
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self.append = simulation.arrive
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        simulation = self._simulation
+        return sum(option.kind == TASK for option in (*simulation.ready, *simulation.arrivals))

@@ -17,6 +17,7 @@ from harness.schedule.choices import DECISION, FAULT, NOTHING, OPERATION, ORPHAN
 
 if TYPE_CHECKING:
     from harness.schedule.lanes import TaskOption
+    from harness.schedule.requests import Requests
     from harness.schedule.simulation import Simulation
 
 #: Arrivals of one step are ordered: woken tasks by age first, then new operations by age.
@@ -41,7 +42,7 @@ class Operation(Option):
 
     def __init__(
         self,
-        simulation: Simulation,
+        simulation: Requests,
         name: str,
         effect: Callable[[], Any],
         *,
@@ -103,7 +104,7 @@ class Decision(Option):
 
     __slots__ = ("name", "simulation", "then")
 
-    def __init__(self, simulation: Simulation, lane: str, name: str, then: Callable[[], None]):
+    def __init__(self, simulation: Requests, lane: str, name: str, then: Callable[[], None]):
         super().__init__(kind=DECISION, lane=lane)
         self.simulation = simulation
         self.name = name
@@ -130,7 +131,7 @@ class Fault(Option):
 
     def __init__(
         self,
-        simulation: Simulation,
+        simulation: Requests,
         name: str,
         action: Callable[[], None],
         *,

@@ -77,8 +77,6 @@ _READERS = (
 )
 
 _active: list[Simulation] = []
-_depth = 0
-_hooked = False
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -160,58 +158,83 @@ _PATCHES: tuple[tuple[Any, str, Any], ...] = (
 )
 
 
-class installed:
-    """The walls, put up once for many runs; entering nests and costs nothing the second time."""
+class Walls:
+    """The walls of this process, put up once for many runs; entering nests."""
 
-    _originals: tuple[Any, ...] = ()
-    _random_state: Any = None
-    traveller: time_machine.Traveller
+    def __init__(self) -> None:
+        self._depth = 0
+        self._hooked = False
+        self._originals: tuple[Any, ...] = ()
+        self._random_state: Any = None
+        self._travel = time_machine.travel(0, tick=False)
+        self._traveller: time_machine.Traveller | None = None
+        self._at_s: float | None = None
 
     def __enter__(self) -> None:
-        global _depth, _hooked
-        _depth += 1
-        if _depth > 1:
+        self._depth += 1
+        if self._depth > 1:
             return
-        if not _hooked:
+        if not self._hooked:
             sys.addaudithook(_audit)
-            _hooked = True
-        installed._random_state = random.getstate()
-        installed._originals = tuple(getattr(module, name) for module, name, _ in _PATCHES)
+            self._hooked = True
+        self._random_state = random.getstate()
+        self._originals = tuple(getattr(module, name) for module, name, _ in _PATCHES)
         for module, name, substitute in _PATCHES:
             setattr(module, name, substitute)
-        installed._travel = time_machine.travel(0, tick=False)
-        installed.traveller = installed._travel.start()
-
-    _travel: time_machine.travel
+        self._travel = time_machine.travel(0, tick=False)
+        self._traveller = self._travel.start()
+        self._at_s = None
 
     def __exit__(self, *exception: object) -> None:
-        global _depth
-        _depth -= 1
-        if _depth:
+        self._depth -= 1
+        if self._depth:
             return
-        installed._travel.stop()
-        for (module, name, _), original in zip(_PATCHES, installed._originals, strict=True):
+        self._travel.stop()
+        for (module, name, _), original in zip(_PATCHES, self._originals, strict=True):
             setattr(module, name, original)
-        random.setstate(installed._random_state)
+        random.setstate(self._random_state)
+
+    def go_to(self, at_s: float) -> None:
+        """Set the wall clock, in seconds since 1970."""
+        assert self._traveller is not None
+        if at_s != self._at_s:
+            self._traveller.move_to(at_s)
+            self._at_s = at_s
+
+    def shift(self, seconds: float) -> None:
+        """Move the wall clock on."""
+        assert self._traveller is not None
+        if seconds:
+            self._traveller.shift(seconds)
+            self._at_s = None
+
+
+_walls = Walls()
+
+
+def installed() -> Walls:
+    """The walls round many runs: entered once, each run enters them for next to nothing."""
+    return _walls
 
 
 class Sandbox:
     """The walls round one simulation; entered for as long as it is stepped."""
 
+    __slots__ = ("_random_state", "simulation", "thread")
+
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.thread = threading.get_ident()
-        self._installed = installed()
         self._random_state: Any = None
 
     def enter(self) -> None:
         """Make time and randomness those of this run."""
         simulation = self.simulation
-        self._installed.__enter__()
-        watchdog.start()
+        _walls.__enter__()
+        watchdog.start(active)
         self.thread = threading.get_ident()
         _active.append(simulation)
-        installed.traveller.move_to(simulation.epoch_s + simulation.clock.now)
+        _walls.go_to(simulation.epoch_s + simulation.clock.now)
         if self._random_state is None:
             random.seed(simulation.seed)
         else:
@@ -222,7 +245,7 @@ class Sandbox:
         _active.pop()
         if self.simulation.ending is None:
             self._random_state = random.getstate()
-        self._installed.__exit__()
+        _walls.__exit__()
 
     def __enter__(self) -> None:
         self.enter()
@@ -232,8 +255,7 @@ class Sandbox:
 
     def shift(self, seconds: float) -> None:
         """Virtual time moves on."""
-        if seconds:
-            installed.traveller.shift(seconds)
+        _walls.shift(seconds)
 
 
 def active() -> Simulation | None:

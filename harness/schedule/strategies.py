@@ -13,7 +13,7 @@ from random import Random
 
 from harness.errors import closest
 from harness.history import derive_seed
-from harness.schedule.choices import TIMER, Chooser, Option
+from harness.schedule.choices import ORPHAN, TIMER, Chooser, Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +68,20 @@ def _common_divisor(first: int, second: int) -> int:
 
 
 def uniform(number: int, rng: Random, seen: Seen) -> Chooser | None:
-    """A random walk: at every step any task or arrival, sometimes the clock, one fault a run.
+    """A random walk: at every step any task or arrival, sometimes the clock, few faults a run.
 
     Uniform choice over all options would let the many sleepers drown the few who can run, and
     would spend every fault in the first steps. So time passes with a chance drawn for the run,
-    and a fault, if one is drawn, has its step drawn evenly over the longest run seen.
+    and so do the faults.
     """
     patience = rng.choice((0.02, 0.1, 0.3))
     nearest = rng.random() < 0.5
-    strikes_at = rng.randrange(1, seen.steps + 1) if rng.random() < 0.7 else 0
+    strike = _misfortune(rng, seen.steps, 0.7)
 
     def choose(options: Sequence[Option], step: int) -> int:
-        moves, timers, faults = _split(options)
-        if faults and strikes_at and step >= strikes_at:
-            return faults[int(rng.random() * len(faults))]
+        moves, timers, optional = _split(options)
+        if optional and (struck := strike(options, optional, step)) is not None:
+            return struck
         if timers and (not moves or rng.random() < patience):
             return timers[0] if nearest else timers[int(rng.random() * len(timers))]
         return moves[int(rng.random() * len(moves))] if moves else 0
@@ -89,20 +89,49 @@ def uniform(number: int, rng: Random, seen: Seen) -> Chooser | None:
     return choose
 
 
+def _misfortune(
+    rng: Random, steps: int, chance: float
+) -> Callable[[Sequence[Option], Sequence[int], int], int | None]:
+    """When faults strike and orphans land in one run: which of the optional options, if any.
+
+    With ``chance`` there is a fault, with half of it again another one; each has its step drawn
+    evenly over the longest run seen. An orphan lands with a chance drawn for the run, or else it
+    would never be overtaken by the incarnation that follows, which is what makes it dangerous.
+    """
+    strikes: list[int] = []
+    while rng.random() < chance:
+        strikes.append(rng.randrange(1, steps + 1))
+        chance /= 2
+    strikes.sort()
+    lands = rng.choice((0.02, 0.1, 0.5))
+
+    def strike(options: Sequence[Option], optional: Sequence[int], step: int) -> int | None:
+        orphans = [index for index in optional if options[index].kind == ORPHAN]
+        if strikes and step >= strikes[0] and len(orphans) < len(optional):
+            del strikes[0]
+            faults = [index for index in optional if options[index].kind != ORPHAN]
+            return faults[int(rng.random() * len(faults))]
+        if orphans and rng.random() < lands:
+            return orphans[int(rng.random() * len(orphans))]
+        return None
+
+    return strike
+
+
 def _split(options: Sequence[Option]) -> tuple[list[int], list[int], list[int]]:
-    """The positions of what can move, of what waits for the clock, and of faults."""
+    """The positions of what can move, of what waits for the clock, and of what is optional."""
     moves: list[int] = []
     timers: list[int] = []
-    faults: list[int] = []
+    optional: list[int] = []
     for index, option in enumerate(options):
         kind = option.kind
         if kind == TIMER:
             timers.append(index)
         elif option.optional:
-            faults.append(index)
+            optional.append(index)
         else:
             moves.append(index)
-    return moves, timers, faults
+    return moves, timers, optional
 
 
 def pct(depth: int) -> Strategy:
@@ -117,7 +146,7 @@ def pct(depth: int) -> Strategy:
     def strategy(number: int, rng: Random, seen: Seen) -> Chooser | None:
         horizon = max(seen.steps, depth + 1)
         changes = sorted(rng.randrange(1, horizon) for _ in range(depth - 1))
-        strikes_at = rng.randrange(1, horizon) if rng.random() < 0.5 else 0
+        strike = _misfortune(rng, horizon, 0.5)
         priorities: dict[str, float] = {}
         frozen: dict[str, int] = {}
 
@@ -127,9 +156,9 @@ def pct(depth: int) -> Strategy:
             return priorities[actor]
 
         def choose(options: Sequence[Option], step: int) -> int:
-            moves, timers, faults = _split(options)
-            if faults and strikes_at and step >= strikes_at:
-                return faults[int(rng.random() * len(faults))]
+            moves, timers, optional = _split(options)
+            if optional and (struck := strike(options, optional, step)) is not None:
+                return struck
             awake = [i for i in moves if frozen.get(options[i].actor, 0) < step]
             ticking = [i for i in timers if frozen.get(options[i].actor, 0) < step]
             best = max(awake, key=lambda i: priority(options[i].actor), default=-1)
@@ -199,6 +228,8 @@ class Rotation:
 
     def __init__(self, names: Sequence[str], *, seed: int) -> None:
         self.names = list(names)
+        if "sweep" in names and "fifo" not in self.names[: self.names.index("sweep")]:
+            self.names.insert(0, "fifo")  # from which sweep learns where faults can strike
         self.seed = seed
         self._turn = 0
         self._count: dict[str, int] = {}

@@ -82,7 +82,7 @@ class Timers:
         self._count = 0
 
     def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
-        """Trio registers a deadline; it belongs to the task that is running."""
+        """A deadline of trio; it belongs to the task that is running."""
         running = self.simulation.running_task
         owner = running.label if running else "harness"
         self._count += 1
@@ -93,7 +93,7 @@ class Timers:
         insort(self.pending, (deadline, option.number, option))
 
     def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
-        """Trio withdraws a deadline."""
+        """A deadline that trio does not need any more."""
         option = self._by_scope.pop(cancel_scope, None)
         if option is None:
             return
@@ -101,7 +101,7 @@ class Timers:
             if option in self.simulation.ready:
                 self.simulation.ready.remove(option)
         else:
-            index = bisect_left(self.pending, (option.deadline, option.number))  # type: ignore[arg-type]
+            index = bisect_left(self.pending, (option.deadline, option.number))
             del self.pending[index]
 
     def forget(self, lane: str) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.errors import StepNeverYieldsError
@@ -20,30 +21,36 @@ if TYPE_CHECKING:
 
 _real_monotonic = time.monotonic
 _wake = threading.Event()
-_watched: list[Simulation] = []
-_thread: threading.Thread | None = None
 
 
-def start() -> None:
-    """Start the watchdog of this process, once."""
-    global _thread
-    if _thread is None or not _thread.is_alive():
-        _thread = threading.Thread(target=_watch, name="changeover watchdog", daemon=True)
-        _thread.start()
+class _Watchdog:
+    """The one thread of the harness; ``active`` tells it which simulation is being stepped."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def start(self, active: Callable[[], Simulation | None]) -> None:
+        """Start the watchdog of this process, once."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=_watch, args=(active,), name="changeover watchdog", daemon=True
+            )
+            self._thread.start()
 
 
-def _watch() -> None:
-    from harness.schedule import sandbox  # noqa: PLC0415  (the sandbox starts us)
+start = _Watchdog().start
 
+
+def _watch(active: Callable[[], Simulation | None]) -> None:
     seen: tuple[object, int] = (None, -1)
     since = _real_monotonic()
     while True:
-        simulation = sandbox.active()
+        simulation = active()
         limit = simulation.limits.step_wall_s if simulation else 10.0
         del simulation  # a thread that waits must not keep a finished run alive
         _wake.wait(min(0.25, limit / 4) if limit else 0.25)
         now = _real_monotonic()
-        simulation = sandbox.active()
+        simulation = active()
         if simulation is None or not limit or simulation.running_task is None:
             seen = (None, -1)
             continue

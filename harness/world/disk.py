@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.history import Site
 from harness.schedule.choices import Footprint
-from harness.schedule.simulation import site_of_caller
+from harness.schedule.sites import site_of_caller
 from harness.world.platter import Change, Data, File, Platter, outcomes
 
 if TYPE_CHECKING:

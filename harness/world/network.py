@@ -17,7 +17,7 @@ from outcome import Error, Outcome, Value
 from harness.errors import closest
 from harness.history import Site
 from harness.schedule.choices import Footprint
-from harness.schedule.simulation import site_of_caller
+from harness.schedule.sites import site_of_caller
 from harness.world.messages import Call, Endpoint, Inbox, Request, Subscription
 from harness.world.wire import Flight, Wire
 

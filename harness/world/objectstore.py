@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.history import Site
 from harness.schedule.choices import Footprint
-from harness.schedule.simulation import site_of_caller
+from harness.schedule.sites import site_of_caller
 
 if TYPE_CHECKING:
     from harness.schedule.simulation import Simulation

@@ -16,7 +16,7 @@ import trio
 
 from harness.history import Site
 from harness.schedule.choices import Footprint
-from harness.schedule.simulation import site_of_caller
+from harness.schedule.sites import site_of_caller
 from harness.world.sqlstates import Unavailable
 from harness.world.unit_of_work import CHANGES, READS, WRITES, UnitOfWork
 from harness.world.versions import Key, Place, Row, StoredRow

@@ -143,8 +143,12 @@ class MarketData:
         after many retries, is still a tick from before hydration.
         """
         epoch = self.epoch
-        self.advance(round(trio.current_time() * 1000))
-        rows = {symbol: self.row_of(market) for symbol, market in self.state.markets.items()}
+        rows = self.advance(round(trio.current_time() * 1000))
+        if await self.commit(rows, epoch):
+            await self.network.publish(TOPIC, rows)
+
+    async def commit(self, rows: Mapping[str, Row], epoch: int | None) -> bool:
+        """Write rows until they are written, or until a guard refuses them."""
         try:
             async for attempt in retrying():
                 with attempt:
@@ -152,16 +156,17 @@ class MarketData:
         except (StaleEpoch, Implausible) as error:
             guard = EPOCH_FENCE if isinstance(error, StaleEpoch) else WRITE_BOUND
             self.guards.tell(Refusal(guard=guard, why=str(error), rows=rows))
-            return
-        await self.network.publish(TOPIC, rows)
+            return False
+        return True
 
-    def advance(self, now_ms: int) -> None:
-        """Advance every market to now."""
+    def advance(self, now_ms: int) -> Mapping[str, Row]:
+        """Advance every market to now; their rows."""
         self._ticks += 1
         for symbol in self.state.markets:
             tick_id = f"{self.life.name}-tick-{self._ticks}-{symbol}"
             tick = FundingTick(id=tick_id, at_ms=now_ms, market=symbol)
             self.state, _ = apply(self.state, tick)
+        return {symbol: self.row_of(market) for symbol, market in self.state.markets.items()}
 
     async def persist(self, rows: Mapping[str, Row], epoch: int | None) -> None:
         """Write all rows at once; a guard needs a transaction to look at them first."""

@@ -2,12 +2,13 @@
 
 The chain refuses to liquidate an account that its own values do not show as due, which is no
 protection when those values are wrong. With the double-check guard the liquidator keeps prices of
-its own, from the oracle and from the values it last believed, and acts only where both agree.
+its own, from the oracle and from the values it last believed, and acts only where both agree. What
+it believes outlives it in cloud storage, so that a first read after a restart is doubted too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,27 +17,39 @@ import trio
 from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.cloud.oracle_feed import Quote, sleep_until_multiple
 from target_stub.cloud.retry import retrying
-from target_stub.core import LIQUIDATOR_VAULT, Liquidate, MarketPrice, Prices, State, is_due
+from target_stub.core import (
+    LIQUIDATOR_VAULT,
+    Liquidate,
+    MarketPrice,
+    MarketSpec,
+    Prices,
+    State,
+    is_due,
+)
 from target_stub.core.funding import step_bound
-from target_stub.guards import DOUBLE_CHECK
-from target_stub.ports import Life, Network
+from target_stub.guards import DOUBLE_CHECK, NO_GUARDS, Guards, Refusal
+from target_stub.ports import Life, Network, ObjectStore
 
 #: Health checks run half an interval after the funding ticks, so that they see published values.
 OFFSET_MS = 2_500
+#: The object that holds what the liquidator last believed.
+BELIEVED = "risk/believed"
+#: By market: mark price and index, and since when, in milliseconds.
+Believed = dict[str, tuple[MarketPrice, int]]
 
 
 class Risk:
     """One incarnation of the liquidator; ``believed`` are the values of the double-check."""
 
     def __init__(
-        self, life: Life, *, network: Network, guards: frozenset[str] = frozenset()
+        self, life: Life, *, network: Network, storage: ObjectStore, guards: Guards = NO_GUARDS
     ) -> None:
         self.life = life
         self.network = network
+        self.storage = storage
         self.guards = guards
         self.quotes: dict[str, Quote] = {}
-        self.believed: dict[str, tuple[MarketPrice, int]] = {}
-        self.doubted = 0
+        self.believed: Believed = {}
 
     async def run(self) -> None:
         """Check the health of all accounts until asked to stop."""
@@ -57,7 +70,8 @@ class Risk:
     async def check_for_ever(self) -> None:
         """One health check after the other."""
         state = await self.read_chain()
-        self.believe(state)
+        if DOUBLE_CHECK in self.guards:
+            await self.recall()
         while True:
             every_ms = state.spec.health_check_seconds * 1000
             await sleep_until_multiple(every_ms, offset_ms=OFFSET_MS % every_ms)
@@ -85,19 +99,39 @@ class Risk:
             and is_due(account, prices, usdc_price, state.rules)
         ]
         if DOUBLE_CHECK in self.guards:
-            own = self.believe(state)
-            due = [
-                name
-                for name in due
-                if set(state.accounts[name].positions) <= set(own)
-                and is_due(state.accounts[name], {**prices, **own}, usdc_price, state.rules)
-            ]
+            due = await self.confirmed(state, due)
         now_ms = round(trio.current_time() * 1000)
         for name in due:
             command = Liquidate(id=f"liquidate-{name}-{now_ms}", at_ms=now_ms, account=name)
             async for attempt in retrying():
                 with attempt:
                     await self.network.call("chain", "submit", command)
+
+    async def recall(self) -> None:
+        """Believe what the incarnation before this one believed."""
+        async for attempt in retrying():
+            with attempt:
+                found = await self.storage.get(BELIEVED)
+                self.believed = dict(found[0]) if found else {}
+
+    async def confirmed(self, state: State, due: Sequence[str]) -> list[str]:
+        """Those who are due at the liquidator's own values, too; these are remembered first."""
+        own = self.believe(state)
+        async for attempt in retrying():
+            with attempt:
+                await self.storage.put(BELIEVED, dict(self.believed))
+        usdc_price = state.known_usdc_price()
+        confirmed = [
+            name
+            for name in due
+            if set(state.accounts[name].positions) <= set(own)
+            and is_due(state.accounts[name], own, usdc_price, state.rules)
+        ]
+        doubted = tuple(name for name in due if name not in confirmed)
+        if doubted:
+            why = f"{len(doubted)} of {len(due)} are not due at the liquidator's own values"
+            self.guards.tell(Refusal(guard=DOUBLE_CHECK, why=why, accounts=doubted))
+        return confirmed
 
     def believe(self, state: State) -> Prices:
         """Take over the chain's values that are plausible; the others stay as they were believed.
@@ -106,30 +140,20 @@ class Risk:
         believed, and a positive mark within the band round the oracle's own spot price.
         """
         for symbol, market in state.markets.items():
-            quote = self.quotes.get(symbol)
-            at_ms = market.funding_at_ms
-            if market.mark_usd is None or market.funding_index is None or at_ms is None:
+            if market.funding_at_ms is None:
                 continue
-            price = MarketPrice(market.mark_usd, market.funding_index)
+            told = (market.price, market.funding_at_ms)
             known = self.believed.get(symbol)
-            if known is None or self.plausible(state, symbol, known, price, at_ms, quote):
-                self.believed[symbol] = (price, at_ms)
-            else:
-                self.doubted += 1
+            if known is None or self.plausible(market.spec, known, told):
+                self.believed[symbol] = told
         return {symbol: price for symbol, (price, _) in self.believed.items()}
 
     def plausible(
-        self,
-        state: State,
-        symbol: str,
-        known: tuple[MarketPrice, int],
-        price: MarketPrice,
-        at_ms: int,
-        quote: Quote | None,
+        self, spec: MarketSpec, known: tuple[MarketPrice, int], told: tuple[MarketPrice, int]
     ) -> bool:
         """Whether one market's values can follow the ones last believed."""
-        spec = state.markets[symbol].spec
-        (before, before_ms) = known
+        quote = self.quotes.get(spec.symbol)
+        (before, before_ms), (price, at_ms) = known, told
         spot_usd = quote.spot_usd if quote else before.mark_usd
         usdc_price = quote.usdc_price if quote else Decimal(1)
         bound = step_bound(

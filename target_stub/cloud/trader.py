@@ -15,7 +15,7 @@ import trio
 
 from target_stub.cloud.retry import retrying
 from target_stub.core import CancelOrder, Command, Deposit, Instruction, PlaceOrder, Side, Usdc
-from target_stub.core.events import Deposited, OrderAccepted
+from target_stub.core.events import Deposited, Duplicate, OrderAccepted
 from target_stub.ports import Network
 
 
@@ -29,8 +29,16 @@ class Instrument:
     size: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A deposit as its payer means it: whatever happens on the way, it is to count once."""
+
+    account: str
+    amount: Usdc
+
+
 class Trader:
-    """One client with a few accounts; ``acknowledged`` are the deposits it was told of."""
+    """One client with a few accounts; what it ordered to be paid in, and what was acknowledged."""
 
     def __init__(
         self,
@@ -50,7 +58,8 @@ class Trader:
         self.random = random
         self.every_s = every_s
         self.until_s = until_s
-        self.acknowledged: dict[str, Usdc] = {}
+        self.ordered: list[Payment] = []
+        self.acknowledged: list[Payment] = []
         self._count = 0
         self._open: list[tuple[str, str]] = []
 
@@ -86,13 +95,20 @@ class Trader:
 
     async def deposit(self, account: str) -> None:
         """Pay in a round sum."""
-        amount = Usdc(Decimal(self.random.randrange(1, 20) * 50))
+        await self.pay(Payment(account, Usdc(Decimal(self.random.randrange(1, 20) * 50))))
+
+    async def pay(self, payment: Payment) -> None:
+        """Pay in, and wait until that is acknowledged."""
+        self.ordered.append(payment)
         command = Deposit(
-            id=self.next_id("deposit"), at_ms=_now_ms(), account=account, amount=amount
+            id=self.next_id("deposit"),
+            at_ms=_now_ms(),
+            account=payment.account,
+            amount=payment.amount,
         )
         events = await self.send("chain", "submit", command)
-        if any(isinstance(event, Deposited) for event in events):
-            self.acknowledged[command.id] = amount
+        if any(isinstance(event, Deposited | Duplicate) for event in events):
+            self.acknowledged.append(payment)
 
     async def cancel(self, account: str, order_id: str) -> None:
         """Take back an order that may have been filled meanwhile."""

@@ -90,7 +90,7 @@ def liquidate(draft: Draft, account_id: str) -> None:
         raise Refusal(Reason.NOT_DUE, account_id)
     health = assess(account, prices, usdc_price, draft.state.rules)
     deleverage(draft, account, health)
-    _cut(draft, account_id, health, prices)
+    cut(draft, account_id, health, prices)
 
 
 def check_health(draft: Draft) -> None:
@@ -108,7 +108,7 @@ def check_health(draft: Draft) -> None:
             health = assess(account, prices, usdc_price, rules)
             deleverage(draft, account, health)
             if due:
-                _cut(draft, account_id, health, prices)
+                cut(draft, account_id, health, prices)
 
 
 def deleverage(draft: Draft, account: Account, health: Health) -> None:
@@ -122,7 +122,8 @@ def deleverage(draft: Draft, account: Account, health: Health) -> None:
 
 
 @exact
-def _cut(draft: Draft, account_id: str, health: Health, prices: Prices) -> None:
+def cut(draft: Draft, account_id: str, health: Health, prices: Prices) -> None:
+    """Move the planned share of all positions, and the penalty, to the vault; it judges nothing."""
     plan = plan_liquidation(
         value_usd=health.account_value_usd,
         maintenance_usd=health.maintenance_usd,

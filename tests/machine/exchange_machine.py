@@ -40,7 +40,8 @@ T = TypeVar("T")
 WHICH = st.integers(0, 15)
 STEPS = st.integers(1, 16)
 MANY_STEPS = st.integers(1, 60)
-TIMERS = st.integers(1, 4)
+CHOICES = st.lists(WHICH, min_size=1, max_size=24)
+TIMERS = st.integers(1, 8)
 HUNDREDS = st.integers(1, 20)
 MARKET = st.integers(0, len(MARKETS) - 1)
 SIDE = st.sampled_from(Side)
@@ -192,10 +193,11 @@ class ExchangeMachine(RuleBasedStateMachine):
         """One lane goes on while all others are frozen."""
         self.held.take_of_lane(pick(self.held.movable_lanes(), lane), steps)
 
-    @rule(choice=st.integers(0, 63))
-    def move_anything(self, choice: int) -> None:
-        """One option, whichever it is."""
-        self.held.take_any(choice)
+    @rule(choices=CHOICES)
+    def move_anything(self, choices: list[int]) -> None:
+        """One option after the other, whichever it is: a step, an arrival, or time passing."""
+        for choice in choices:
+            self.held.take_any(choice)
 
 
 def candidates(*living: int) -> Callable[[ExchangeMachine], bool]:

@@ -67,11 +67,12 @@ class Model:
                 return f"{name}: chain {one}, model {other}"
         return ""
 
-    def misses(self, sent: Sent) -> str:
-        """What a client was told that the model does not know, or knows differently."""
+    def misses(self, sent: Sent, *, exactly: bool) -> str:
+        """What a client was told that the model does not know, or (exactly) knows differently."""
         if sent.address == "chain":
             return self._misses_answer(sent)
-        return next(filter(None, (self._misses_fill(*fill) for fill in fills_of(sent))), "")
+        missed = (self._misses_fill(*fill, exactly=exactly) for fill in fills_of(sent))
+        return next(filter(None, missed), "")
 
     def _misses_answer(self, sent: Sent) -> str:
         known = self.answers.get(sent.command.id)
@@ -82,12 +83,12 @@ class Model:
             return f"{sent.command.id} was answered with {sent.answer}, the model says {known}"
         return ""
 
-    def _misses_fill(self, trade: str, fill: Filled) -> str:
+    def _misses_fill(self, trade: str, fill: Filled, *, exactly: bool) -> str:
         """A fill is in the model as a trade of the same two, or was refused there (a bust)."""
         events, command = self.answers.get(trade), self.commands.get(trade)
         if events is None or not isinstance(command, SettleTrade):
             return f"{trade} was acknowledged and never settled: {fill.describe()}"
-        if any(isinstance(event, Rejected) for event in events):
+        if not exactly or any(isinstance(event, Rejected) for event in events):
             return ""
         taker, maker = fill.taker, fill.maker
         buyer, seller = (taker, maker) if taker.side == "buy" else (maker, taker)

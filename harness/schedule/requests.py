@@ -1,0 +1,195 @@
+"""What lanes ask of other processes, what the nemesis may do, and what a crash leaves of it all.
+
+Requests are kept here from the moment at which they are sent until the scheduler lets them take
+effect. Which of them goes next is not decided here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from harness.schedule.books import Books
+from harness.schedule.choices import NOTHING, OPERATION, ORPHAN, Footprint
+from harness.schedule.operations import Decision, Fault, Operation
+
+if TYPE_CHECKING:
+    from harness.schedule.kernel import Task
+    from harness.schedule.lanes import Lane, TaskOption
+    from harness.schedule.timers import Timers
+
+T = TypeVar("T")
+
+
+class Requests(Books, ABC):
+    """Everything that could happen in one run; the part of a simulation that holds it."""
+
+    __slots__ = (
+        "arrivals",
+        "conditional",
+        "crash_hooks",
+        "dead",
+        "decisions",
+        "faults",
+        "faults_left",
+        "finish_hooks",
+        "numbers",
+        "orphans",
+        "ready",
+        "tasks",
+    )
+
+    timers: Timers
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        #: What could happen now, in the order in which it became possible, and what became so in
+        #: this step; how many of them ask first whether they may.
+        self.ready: list[Any] = []
+        self.arrivals: list[Any] = []
+        self.conditional = 0
+        self.decisions: list[tuple[Decision, ...]] = []
+        self.orphans: list[Operation] = []
+        self.faults: list[Fault] = []
+        self.faults_left = 0
+        #: Called with a lane that was just cut off, or that just ended by itself.
+        self.crash_hooks: list[Callable[[Lane], None]] = []
+        self.finish_hooks: list[Callable[[Lane], None]] = []
+        self.tasks: dict[Task, TaskOption] = {}
+        #: Tasks of lanes that are no more; kept, or they would clean up before the verdict.
+        self.dead: list[Task] = []
+        self.numbers = 0
+
+    @abstractmethod
+    def admit(self) -> None:
+        """Put what became possible in this step behind everything else."""
+
+    async def operate(
+        self,
+        name: str,
+        effect: Callable[[], T],
+        *,
+        footprint: Footprint = NOTHING,
+        enabled: Callable[[], bool] | None = None,
+        describe_wait: Callable[[], str] | None = None,
+        on_crash: str = "orphan",
+    ) -> T:
+        """Ask another process for something; ``effect`` runs at the moment the scheduler chooses.
+
+        Its value is returned, an ``Exception`` from it is raised here. While ``enabled()`` is
+        false the operation waits (for a lock, say) and ``describe_wait()`` tells for whom. If the
+        lane dies meanwhile the request becomes an orphan that may or may not still take effect;
+        with ``on_crash='drop'`` it dies too, with ``'continue'`` it surely takes effect. A
+        cancelled sender stops waiting, but what it had sent goes on.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        owner = self.tasks[trio.lowlevel.current_task()]
+        operation = self._issue(
+            name,
+            effect,
+            lane=owner.lane,
+            owner=owner,
+            footprint=footprint,
+            enabled=enabled,
+            describe_wait=describe_wait,
+            on_crash=on_crash,
+        )
+
+        def abort(_: Callable[[], None]) -> trio.lowlevel.Abort:
+            operation.owner = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        result: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        return result
+
+    def post(
+        self,
+        name: str,
+        effect: Callable[[], object],
+        *,
+        lane: str = "",
+        footprint: Footprint = NOTHING,
+        enabled: Callable[[], bool] | None = None,
+        on_crash: str = "continue",
+    ) -> Operation:
+        """Let something happen later that nobody waits for, such as the arrival of a message."""
+        return self._issue(
+            name,
+            effect,
+            lane=lane or self.current_lane.name,
+            owner=None,
+            footprint=footprint,
+            enabled=enabled,
+            describe_wait=None,
+            on_crash=on_crash,
+        )
+
+    def _issue(self, name: str, effect: Callable[[], Any], **details: Any) -> Operation:
+        if self.unwinding:
+            raise ConnectionError("the run is over")
+        self.numbers += 1
+        operation = Operation(self, name, effect, number=self.numbers, **details)
+        self.arrivals.append(operation)
+        if operation.enabled is not None:
+            self.conditional += 1
+        return operation
+
+    def withdraw(self, operation: Operation) -> None:
+        """Take an operation out of the options: it takes effect now, or never."""
+        if operation.kind == ORPHAN:
+            self.orphans.remove(operation)
+            return
+        for queue in (self.ready, self.arrivals):
+            if operation in queue:
+                queue.remove(operation)
+                self.conditional -= operation.enabled is not None
+                return
+
+    def decide(self, lane: str, outcomes: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        """Leave something open to the scheduler: the next choice is among these outcomes only."""
+        self.decisions.append(tuple(Decision(self, lane, name, then) for name, then in outcomes))
+
+    def offer_fault(
+        self,
+        name: str,
+        action: Callable[[], None],
+        *,
+        available: Callable[[], bool] = lambda: True,
+        footprint: Footprint = NOTHING,
+    ) -> Fault:
+        """Let the nemesis do ``action`` whenever ``available()``; ``faults_left`` bounds it."""
+        fault = Fault(self, name, action, available=available, footprint=footprint)
+        self.faults.append(fault)
+        return fault
+
+    def crash(self, lane: Lane) -> None:
+        """A power cut: nothing of this lane runs again; what it had sent may still take effect."""
+        if not lane.alive:
+            return
+        lane.alive = False
+        self.timers.forget(lane.name)
+        self.ready = [option for option in self.ready if self._survives(option, lane)]
+        self.arrivals = [option for option in self.arrivals if self._survives(option, lane)]
+        self.conditional = sum(
+            option.kind == OPERATION and option.enabled is not None
+            for option in (*self.ready, *self.arrivals)
+        )
+        for hook in self.crash_hooks:
+            hook(lane)
+
+    def _survives(self, option: Any, lane: Lane) -> bool:
+        if option.lane != lane.name:
+            return True
+        if isinstance(option, Operation):
+            if option.on_crash == "orphan":
+                option.kind, option.owner = ORPHAN, None
+                self.orphans.append(option)
+            elif option.on_crash == "continue":
+                option.owner = None
+                return True
+        else:
+            self.dead.append(option.task)
+        return False

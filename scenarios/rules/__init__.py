@@ -1,0 +1,1 @@
+"""The money rules themselves: those of market values, and those of accounts and positions."""

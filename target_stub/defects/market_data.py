@@ -1,0 +1,150 @@
+"""Market data services with one defect each: they act too early, or on what is no longer true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+import trio
+
+from target_stub.cloud.market_data import (
+    EPOCHS,
+    TABLE,
+    TOPIC,
+    MarketData,
+    check_epoch,
+    market_of_row,
+)
+from target_stub.cloud.retry import retrying
+from target_stub.core import Market
+from target_stub.core.mark import NO_AVERAGES
+from target_stub.ports import Row
+
+
+def newly_listed(market: Market, at_ms: int) -> Market:
+    """A market on its first day: nothing has been paid yet, so its index is 0 and that is right."""
+    return replace(
+        new_session(market),
+        funding_index=Decimal(0),
+        funding_at_ms=at_ms,
+    )
+
+
+def new_session(market: Market) -> Market:
+    """A market whose averages and premium begin anew."""
+    return replace(market, premium_usdc=Decimal(0), rate=Decimal(0), averages=NO_AVERAGES)
+
+
+class PublishesBeforeHydrated(MarketData):
+    """Starts to tick at boot, with every market as if newly listed, and hydrates meanwhile."""
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Tick and hydrate at the same time; hydrating is nearly always first."""
+        await self.quoted.wait()
+        now_ms = round(trio.current_time() * 1000)
+        listed = {
+            symbol: newly_listed(market, now_ms) for symbol, market in self.state.markets.items()
+        }
+        self.state = replace(self.state, markets=listed)
+        nursery.start_soon(self.tick_for_ever)
+        await self.hydrate()
+        self.life.enter("ready")
+
+
+class TakesMissingPriceForZero(MarketData):
+    """Ticks without waiting for a quote, and writes 0 where it has no price."""
+
+    def take_over(self, rows: Mapping[str, Row]) -> None:
+        """The prices of the row are old, so they are thrown away; the oracle brings new ones."""
+        super().take_over(rows)
+        markets = {
+            symbol: replace(market, spot_usd=None, mark_usd=None)
+            for symbol, market in self.state.markets.items()
+        }
+        self.state = replace(self.state, markets=markets)
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """A quote comes every second and a tick every five, so there will be one in time."""
+        await self.hydrate()
+        self.life.enter("ready")
+        nursery.start_soon(self.tick_for_ever)
+
+    def advance(self, now_ms: int) -> Mapping[str, Row]:
+        """Advance what has a price; what has none is worth nothing."""
+        if any(market.spot_usd is None for market in self.state.markets.values()):
+            markets = {
+                symbol: replace(
+                    market, spot_usd=Decimal(0), mark_usd=Decimal(0), funding_at_ms=now_ms
+                )
+                for symbol, market in self.state.markets.items()
+            }
+            self.state = replace(self.state, markets=markets)
+            return {symbol: self.row_of(market) for symbol, market in markets.items()}
+        return super().advance(now_ms)
+
+
+class ResetsAfterLoading(MarketData):
+    """Opens a session and loads the rows at the same time; the session begins with a reset."""
+
+    async def hydrate(self) -> None:
+        """The session was asked for first, so its answer nearly always comes first."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.open_session)
+            nursery.start_soon(super().hydrate)
+
+    async def open_session(self) -> None:
+        """Averages and premium belong to a session."""
+        async for attempt in retrying():
+            with attempt:
+                await self.database.scan(EPOCHS)
+        markets = {symbol: new_session(market) for symbol, market in self.state.markets.items()}
+        self.state = replace(self.state, markets=markets)
+
+
+class AnnouncesBeforeCommit(MarketData):
+    """Tells everybody the new values while it is still writing them."""
+
+    async def tick(self) -> None:
+        """The write was sent right after, so it is nearly always done before anybody acts."""
+        epoch = self.epoch
+        rows = self.advance(round(trio.current_time() * 1000))
+        await self.network.publish(TOPIC, rows)
+        await self.commit(rows, epoch)
+
+
+class ChecksEpochOnce(MarketData):
+    """Looks at the epoch first and writes afterwards, not in one transaction."""
+
+    async def persist(self, rows: Mapping[str, Row], epoch: int | None) -> None:
+        """Whoever held the epoch a moment ago holds it still, nearly always."""
+        epochs = await self.database.scan(EPOCHS)
+        check_epoch(self.life, epoch, epochs.get(TABLE))
+        await self.database.put_all(TABLE, rows)
+
+
+class TicksWhileItLoads(MarketData):
+    """Loads one market after the other and ticks those it has, so that none has to wait."""
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Three reads against a tick every five seconds: all are loaded in time, nearly always."""
+        await self.quoted.wait()
+        self.life.enter("hydrate")
+        listed = self.state.markets
+        self.state = replace(self.state, markets={})
+        nursery.start_soon(self.tick_for_ever)
+        for symbol, market in listed.items():
+            row = await self.read_row(symbol)
+            markets = {**self.state.markets, symbol: market_of_row(market, row)}
+            self.state = replace(self.state, markets=markets)
+        self.life.enter("ready")
+
+    async def read_row(self, symbol: str) -> Row:
+        """One market's row; KeyError if it has none."""
+        async for attempt in retrying():
+            with attempt:
+                async with self.database.transaction() as transaction:
+                    row = await transaction.get(TABLE, symbol)
+        if row is None:
+            raise KeyError(symbol)
+        return row

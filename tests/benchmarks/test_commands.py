@@ -1,0 +1,71 @@
+"""The benchmarks run and print what they promise. How fast anything is, no test can say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ROWS = (
+    "raw coroutine step",
+    "kernel step, choices recorded",
+    "bare loop over trio's runner",
+    "step of trio.run",
+    "4 x 10 steps, raw coroutines",
+    "4 x 10 steps, simulation",
+    "4 x 10 steps, bare loop",
+    "4 x 10 steps, trio.run",
+    "incident, first in first out",
+    "incident, random",
+    "incident, random, all guards",
+    "small ledger, random",
+    "one run without judging",
+    "one run, judged",
+    "one run, judged and digested",
+    "shrinking the first finding",
+    "a checkpoint",
+    "database get",
+    "database put",
+    "transaction: get, put, commit",
+    "network call and answer",
+    "object put",
+)
+
+
+def command(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the commands."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_table_has_every_row_and_fits_a_terminal() -> None:
+    done = command("tests.benchmarks", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [re.split(r"  +", row.strip())[0] for row in rows] == list(ROWS)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert len(re.findall(r"(?m) (?:ok|missed)$", done.stdout)) == 2
+
+
+def test_detection_counts_schedules_and_shrinks() -> None:
+    done = command(
+        "tests.benchmarks.detection",
+        *("--seeds", "2", "--schedules", "3", "--strategies", "portfolio", "random"),
+        *("--shrink", "1", "--budget", "5"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"(?m)^(portfolio|random) +\d of 2", done.stdout) == ["portfolio", "random"]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_random_schedules_are_the_same_runs_in_two_processes() -> None:
+    done = command("tests.benchmarks.determinism", "--schedules", "20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.match(r"20 schedules, [\d,]+ steps: every digest equal", done.stdout)
