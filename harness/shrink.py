@@ -22,6 +22,8 @@ _monotonic = time.monotonic
 FEW = 8
 #: At how many other moments a lone fault is tried.
 ELSEWHERE_MAX = 48
+#: For how many choices at most the report says what happens without each of them.
+COUNTERFACTUALS_MAX = 12
 #: How many guesses of one kind are tried before the systematic part begins.
 GUESSES_MAX = 12
 
@@ -46,7 +48,8 @@ def essence(label: str) -> str:
 def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], Chooser]:
     """Follow deviations wherever their situation comes up: ``taken`` is possible, ``first`` due.
 
-    A fault has no situation of its own: it strikes as soon as its virtual time has come.
+    A fault has no situation of its own: it strikes as soon as its virtual time has come. An orphan
+    has one in its instant: what it overtakes or is overtaken by there is what makes it dangerous.
     """
 
     def chooser(now_ms: Callable[[], int]) -> Chooser:
@@ -58,7 +61,7 @@ def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], 
                 situation.append(essence(deviation.taken))
 
         def choose(options: Sequence[Option], step: int) -> int:
-            if faults and now_ms() >= faults[0].at_ms:
+            if faults and _has_come(faults[0], now_ms(), options[0]):
                 for index, option in enumerate(options):
                     if option.optional and option.label == faults[0].taken:
                         del faults[0]
@@ -75,6 +78,24 @@ def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], 
         return choose
 
     return chooser
+
+
+def _has_come(fault: Deviation, now_ms: int, first: Option) -> bool:
+    """Whether it is time for a fault or an orphan."""
+    if now_ms == fault.at_ms and fault.kind == ORPHAN:
+        return essence(first.label) == essence(fault.first)
+    return now_ms >= fault.at_ms
+
+
+def by_steps(deviations: Sequence[Deviation]) -> Chooser:
+    """Follow the bare numbers of deviations, as a token does, as far as they are possible."""
+    wanted = {deviation.step: deviation.choice for deviation in deviations}
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        choice = wanted.get(step, 0)
+        return choice if choice < len(options) else 0
+
+    return choose
 
 
 def lane_of(label: str) -> str:
@@ -122,13 +143,15 @@ class _Budget:
 
     def __init__(self, runs: int, wall_s: float, interrupted: Callable[[], bool]) -> None:
         self.runs, self.spent = runs, 0
+        #: What is kept back for the last runs, which check what the report will say.
+        self.reserve = 1 + min(COUNTERFACTUALS_MAX, runs // 10)
         self.ends_at = _monotonic() + wall_s
         self.interrupted = interrupted
         self.ended_by = ""
 
     def left(self) -> bool:
-        """Whether another run may be spent."""
-        if self.spent >= self.runs:
+        """Whether another run, and the one that confirms it, may be spent on a smaller schedule."""
+        if self.spent + 2 + self.reserve > self.runs:
             self.ended_by = f"the budget of {self.runs} runs"
         elif _monotonic() > self.ends_at:
             self.ended_by = "the time limit"
@@ -148,6 +171,10 @@ class _Shrinker:
     def attempt(self, deviations: Sequence[Deviation]) -> bool:
         """Whether these deviations are enough; if so and smaller, the best run becomes theirs."""
         return self._try(by_labels(deviations))
+
+    def attempt_steps(self, deviations: Sequence[Deviation]) -> bool:
+        """The same, for deviations that stay at their steps."""
+        return self._try_choices(by_steps(deviations))
 
     def _try(self, clocked: Callable[[Callable[[], int]], Chooser]) -> bool:
         return self.budget.left() and self._better(self._run(clocked=clocked))
@@ -190,7 +217,7 @@ class _Shrinker:
     def move_fault(self) -> None:
         """One fault of the run alone, at other moments of the first-in-first-out run."""
         faults = [d for d in self.best.deviations if d.kind in (FAULT, ORPHAN)]
-        if len(faults) != 1:
+        if len(faults) != 1 or not self.budget.left():
             return
         plain = self._run(fault_points=True)
         points = plain.fault_points
@@ -202,6 +229,8 @@ class _Shrinker:
 
     def drop_lanes(self) -> None:
         """Let as many lanes as possible go first-in-first-out, the unlikely ones first."""
+        if not self.budget.left():
+            return
         order = self.record()
         broken = self.best.violations[0]
         service = broken.lane.partition("#")[0]
@@ -261,8 +290,9 @@ class _Shrinker:
             if guess and self.attempt(guess):
                 return
 
-    def reduce(self) -> None:
-        """Delta debugging (Zeller and Hildebrandt 2002) over the deviations."""
+    def reduce(self, attempt: Callable[[Sequence[Deviation]], bool]) -> bool:
+        """Delta debugging (Zeller and Hildebrandt 2002) over the deviations; whether it helped."""
+        before = self.best
         parts = 2
         while len(self.best.deviations) > 1 and self.budget.left():
             deviations = self.best.deviations
@@ -270,13 +300,14 @@ class _Shrinker:
             chunks = [deviations[i : i + size] for i in range(0, len(deviations), size)]
             for index, chunk in enumerate(chunks):
                 rest = [d for j, other in enumerate(chunks) if j != index for d in other]
-                if (len(chunks) > 2 and self.attempt(chunk)) or self.attempt(rest):
+                if (len(chunks) > 2 and attempt(chunk)) or attempt(rest):
                     parts = max(2, parts - 1)
                     break
             else:
                 if size == 1:
-                    return
+                    break
                 parts = min(len(deviations), parts * 2)
+        return self.best is not before
 
     def whole(self) -> Run:
         """The best run once more, to its end: what followed belongs to the finding."""
@@ -292,8 +323,12 @@ class _Shrinker:
 
     def counterfactuals(self) -> tuple[Counterfactual, ...]:
         """For each choice that is left: what happens when first-in-first-out is kept there."""
-        found = []
+        found: list[Counterfactual] = []
+        if len(self.best.deviations) > COUNTERFACTUALS_MAX:
+            return ()
         for deviation in self.best.deviations:
+            if self.budget.spent >= self.budget.runs:
+                break
             others = [other for other in self.best.deviations if other is not deviation]
             run = self._run(clocked=by_labels(others))
             found.append(
@@ -340,9 +375,12 @@ def shrink(
         if len(shrinker.best.deviations) > FEW:
             shrinker.drop_lanes()
             shrinker.try_likely()
-        shrinker.reduce()
+        shrinker.reduce(shrinker.attempt)
+        # Labels move a choice to where its situation comes up first; in its own place less may do.
+        while shrinker.reduce(shrinker.attempt_steps) and shrinker.reduce(shrinker.attempt):
+            pass
     best = shrinker.whole()
-    counterfactuals = shrinker.counterfactuals() if len(best.deviations) <= 12 else ()
+    counterfactuals = shrinker.counterfactuals()
     shrinking = Shrinking(
         steps=(run.steps, best.steps),
         choices=(len(run.deviations), len(best.deviations)),

@@ -41,14 +41,14 @@ from target_stub.ports import Row
 PEOPLE = 240
 TRADERS = 4
 #: The upgrade begins, in seconds of virtual time; the real one was planned for half an hour.
-UPGRADE_AT_S, DOWN_S, STAGE_S = 8.0, 2.6, 1.0
-#: What the nemesis may restart, at any moment.
-RESTARTED = ("market_data", "publisher", "risk")
+UPGRADE_AT_S, DOWN_S, STAGE_S = 8.0, 1.4, 2.0
+#: What the nemesis may restart at any moment, and how; the operator restarts two of them himself.
+RESTARTS = {"market_data": ("crash", "rolling"), "publisher": ("crash",), "risk": ("rolling",)}
 #: When an account that became due after the fall is topped up, and by how much: the health check
 #: is a tenth of a second earlier, so it is too late.
 TOP_UP_AT_S, TOP_UP_USDC = 7.6, Decimal(5_000)
 #: Trading goes on until here, and the exchange runs on through another tick and health check.
-TRADING_UNTIL_S, TAIL_S = 19.0, 0.7
+TRADING_UNTIL_S, TAIL_S = 16.5, 0.7
 #: Price in USD, funding index and how the population holds it. The BTC index is the example of
 #: the public API, the other two have the same proportion to their price.
 MARKETS: tuple[tuple[MarketSpec, Path, Listing], ...] = (
@@ -142,7 +142,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
         accounts=names,
         instruments=instruments,
         random=Random(derive_seed(world.seed, "trader", number)),
-        every_s=1.2,
+        every_s=1.0,
         until_s=TRADING_UNTIL_S,
     )
     exchange.traders.append(trader)
@@ -151,7 +151,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
 
 @scenario(
     name="paradex-2026-01-19",
-    faults=[restart(name, kinds=["crash", "rolling"]) for name in RESTARTED],
+    faults=[restart(name, kinds=kinds) for name, kinds in RESTARTS.items()],
     guards=tuple(GUARDS),
     guards_default=(),
     bugs={name: bug.text for name, bug in BUGS.items()},

@@ -26,7 +26,7 @@ _ORDERS = {
     "batch-legal": "Plain trio can do this.",
     "any": "Needs any order: the lockstep of plain trio inside one lane may never do this.",
 }
-#: How shrinking ends when no choice can be left out any more: nothing that need be said.
+#: How shrinking ends when no choice can be left out any more.
 ONE_MINIMAL = "one-minimal"
 #: The longest value that a summary in one line shows.
 _VALUE_MAX = 40
@@ -74,7 +74,8 @@ def telling_deviations(finding: Finding, most: int) -> list[Deviation]:
         lane = deviation.lane or label_parts(deviation.taken)[0]
         fault = deviation.kind == FAULT or lane == "nemesis"
         distance = violation.step - deviation.step
-        return (distance < 0, not fault, column_of(lane) != service, abs(distance))
+        near = deviation.step if fault else abs(distance)
+        return (distance < 0, not fault, column_of(lane) != service, near)
 
     best = sorted(finding.deviations, key=worth)
     first = {one.taken: one for one in reversed(best)}
@@ -88,7 +89,10 @@ def order_headline(finding: Finding) -> str:
     if count == 0:
         return "none: first-in-first-out already breaks it"
     verb = "is" if count == 1 else "are"
-    return f"{count:,} of {counted(finding.steps, 'choice')} {verb} not first-in-first-out"
+    shrinking = finding.shrinking
+    minimal = shrinking.runs and shrinking.ended_by == ONE_MINIMAL
+    far = f"{count:,} of {counted(finding.steps, 'choice')} {verb} not first-in-first-out"
+    return f"{far} ({ONE_MINIMAL})" if minimal else far
 
 
 def counterfactual_sentences(finding: Finding) -> list[str]:
@@ -106,7 +110,7 @@ def counterfactual_sentences(finding: Finding) -> list[str]:
     if holding:
         sentences.append(f"{_instead(holding, deviating)} and all invariants hold (checked).")
     if broken:
-        sentences.append(f"{_instead(broken, deviating)} and it still breaks (checked).")
+        sentences.append(f"{_instead(broken, deviating)} and some rule still breaks (checked).")
     return sentences
 
 

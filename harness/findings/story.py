@@ -66,10 +66,7 @@ class Story:
 
     def _tell(self) -> None:
         self._give(self.breaking, Part.BREAKS)
-        for deviation in telling_deviations(self.finding, DEVIATIONS_MAX):
-            index = self._of_deviation(deviation)
-            self.deviating.add(self._groups[index][0])
-            self._give(index, Part.DEVIATES)
+        self._deviate()
         for index in self._costs():
             self._give(index, Part.COSTS)
         self._give(self._carried_on(), Part.CARRIES_ON)
@@ -81,6 +78,20 @@ class Story:
                 self._give(index, part)
         for deviation in telling_deviations(self.finding, DEVIATIONS_MAX):
             self._give(self._overtaken(deviation), Part.OVERTAKEN)
+
+    def _deviate(self) -> None:
+        """Every deviation is marked where it is shown; the telling ones are shown."""
+        by_step: dict[int, list[int]] = {}
+        for index, event in enumerate(self.events):
+            by_step.setdefault(event.step, []).append(index)
+        telling = telling_deviations(self.finding, DEVIATIONS_MAX)
+        for deviation in self.finding.deviations:
+            lane = deviation.lane or label_parts(deviation.taken)[0]
+            here = by_step[deviation.step]
+            index = next((index for index in here if self.events[index].lane == lane), here[0])
+            self.deviating.add(self._groups[index][0])
+            if deviation in telling:
+                self._give(index, Part.DEVIATES)
 
     def _give(self, index: int | None, part: Part) -> None:
         if index is not None:
@@ -122,12 +133,6 @@ class Story:
     def _first(self, fits: Callable[[Event], bool], since: int = 0) -> int | None:
         indexes = range(since, len(self.events))
         return next((index for index in indexes if fits(self.events[index])), None)
-
-    def _of_deviation(self, deviation: Deviation) -> int:
-        """The event by which the step of a deviation is shown."""
-        lane = deviation.lane or label_parts(deviation.taken)[0]
-        here = [i for i, event in enumerate(self.events) if event.step == deviation.step]
-        return min(here, key=lambda index: (self.events[index].lane != lane, index))
 
     def _costs(self) -> Iterator[int]:
         for one in self.finding.violations:

@@ -181,7 +181,7 @@ class Simulation(Requests):
             lane.roll()
 
     def _all_options(self) -> Sequence[Option]:
-        kernel = self.kernel
+        kernel = self._kernel or self.kernel  # the first time, it starts the lanes
         now, pending = self.clock.now, self.timers.pending
         if pending and pending[0][0] <= now:
             self.timers.fall_due(now)

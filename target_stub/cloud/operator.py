@@ -29,15 +29,21 @@ async def upgrade_database(
 ) -> None:
     """Upgrade the database, restart the services that use it, and reopen in stages.
 
-    Maintenance, database away for ``down_s`` seconds, services restarted one after the other with
-    overlap, then cancel-only, post-only and open, ``stage_s`` seconds each.
+    Maintenance, database away for ``down_s`` seconds; meanwhile the services are restarted one
+    after the other with overlap, and each waits for the database. Then cancel-only and post-only,
+    ``stage_s`` seconds each, and open.
     """
     await set_mode(network, Mode.MAINTENANCE)
     await database.maintain("away")
-    await trio.sleep(down_s)
-    await database.reopen()
-    for service in services:
-        await service.restart(kind)
+
+    async def upgrade() -> None:
+        await trio.sleep(down_s)
+        await database.reopen()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(upgrade)
+        for service in services:
+            await service.restart(kind)
     for mode in (Mode.CANCEL_ONLY, Mode.POST_ONLY):
         await set_mode(network, mode)
         await trio.sleep(stage_s)

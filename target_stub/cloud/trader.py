@@ -74,9 +74,9 @@ class Trader:
         self._count += 1
         draw = self.random.random()
         account = self.random.choice(self.accounts)
-        if draw < 0.2:
+        if draw < 0.3:
             await self.deposit(account)
-        elif draw < 0.3 and self._open:
+        elif draw < 0.4 and self._open:
             await self.cancel(*self._open.pop(0))
         else:
             await self.order(account)

@@ -56,10 +56,11 @@ class TakesMissingPriceForZero(MarketData):
     """Ticks without waiting for a quote, and writes 0 where it has no price."""
 
     def take_over(self, rows: Mapping[str, Row]) -> None:
-        """The prices of the row are old, so they are thrown away; the oracle brings new ones."""
+        """The prices of the row are old; those of the oracle are taken, if there are any yet."""
+        quoted = self.state.markets
         super().take_over(rows)
         markets = {
-            symbol: replace(market, spot_usd=None, mark_usd=None)
+            symbol: replace(market, spot_usd=quoted[symbol].spot_usd, mark_usd=None)
             for symbol, market in self.state.markets.items()
         }
         self.state = replace(self.state, markets=markets)
@@ -85,10 +86,10 @@ class TakesMissingPriceForZero(MarketData):
 
 
 class ResetsAfterLoading(MarketData):
-    """Opens a session and loads the rows at the same time; the session begins with a reset."""
+    """Opens a session with the chain and loads the rows; the session begins with a reset."""
 
     async def hydrate(self) -> None:
-        """The session was asked for first, so its answer nearly always comes first."""
+        """During an upgrade the chain answers long before the database does."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.open_session)
             nursery.start_soon(super().hydrate)
@@ -97,7 +98,7 @@ class ResetsAfterLoading(MarketData):
         """Averages and premium belong to a session."""
         async for attempt in retrying():
             with attempt:
-                await self.database.scan(EPOCHS)
+                await self.network.call("chain", "state", None)
         markets = {symbol: new_session(market) for symbol, market in self.state.markets.items()}
         self.state = replace(self.state, markets=markets)
 

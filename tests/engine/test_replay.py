@@ -246,7 +246,7 @@ def test_an_unknown_scenario_guard_or_bug_is_refused(finding: Finding, target: T
 
 def test_a_target_that_leaves_the_simulation_is_not_called_fixed() -> None:
     async def opens(world: World) -> None:
-        open(__file__, encoding="utf-8")  # noqa: ASYNC230, SIM115, PTH123
+        open(__file__, encoding="utf-8")  # noqa: SIM115
 
     with pytest.raises(RefusedError):
         replay(Schedule("opens", 1), scenario=told(opens))

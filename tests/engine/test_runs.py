@@ -348,7 +348,7 @@ def test_a_target_that_leaves_the_simulation_is_not_judged() -> None:
         def never() -> None:
             raise Broken("not to be judged")
 
-        with open(__file__, encoding="utf-8"):  # noqa: ASYNC230, PTH123
+        with open(__file__, encoding="utf-8"):
             pass
 
     run = run_of(told(opens))

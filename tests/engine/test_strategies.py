@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from random import Random
 
@@ -143,7 +144,7 @@ def test_every_prefix_of_the_sweep_is_spread(count: int) -> None:
     positions = [spread(number, count) for number in range(count)]
     for so_far in range(2, min(count, 60)):
         visited = sorted(positions[:so_far])
-        gaps = [after - before for before, after in zip(visited, visited[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(visited)]
         gaps.append(visited[0] + count - visited[-1])
         # A prefix of the golden ratio leaves no gap above 2.62 times its mean; rounding adds one.
         assert max(gaps) <= 2.7 * count / so_far + 2, (count, so_far)
@@ -207,7 +208,7 @@ def test_time_passes_with_a_chance_of_the_run_even_while_tasks_are_ready() -> No
 
 def overtaken(taken: Sequence[str]) -> int:
     """How often the one who ran is not the one who runs next."""
-    return sum(one != other for one, other in zip(taken, taken[1:], strict=False))
+    return sum(one != other for one, other in itertools.pairwise(taken))
 
 
 @pytest.mark.parametrize("depth", [2, 3, 5])

@@ -129,15 +129,14 @@ def test_what_is_left_out_is_counted() -> None:
     last = Event(90, 99, "market_data#2", "write", "write index", after="0", peer="database")
     deviation = Deviation(70, 1, "nemesis: crash risk", "risk: look 59")
     lines = diagram(run(first, *noise, last, step=90, deviations=(deviation,)))
-    told = [number for line in lines if (number := line[3:8].strip()).isdigit()]
-    assert (
-        lines[-1].strip() == f"not shown: {len(noise) + 3 - len(told)} of {len(noise) + 3} events"
-    )
-    gaps = [number for number, line in enumerate(lines) if "left out" in line]
+    events = len(noise) + 3
+    told = sum(line[3:8].strip().isdigit() for line in lines)
+    assert lines[-1].strip() == f"not shown: {events - told} of {events} events"
+    gaps = [place for place, line in enumerate(lines) if "left out" in line]
     assert gaps
-    for number in gaps:
-        before, after = (int(lines[beside][3:8]) for beside in (number - 1, number + 1))
-        assert f" {after - before - 1} steps left out" in lines[number]
+    for place in gaps:
+        before, after = (int(lines[beside][3:8]) for beside in (place - 1, place + 1))
+        assert f" {after - before - 1} steps left out" in lines[place]
     assert row(lines, 70).startswith(">>")
     assert "crash" in row(lines, 70)
     assert row(lines, 90).startswith("!!")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -139,10 +137,11 @@ def test_a_schedule_that_was_not_shrunk_still_tells_the_story() -> None:
     )
     finding = replace(incident(), deviations=(*many, *incident().deviations), counterfactuals=())
     lines = diagram(finding)
-    assert sum(line.startswith(">>") for line in lines) <= 5
+    assert next(line for line in lines if "crash #1" in line).startswith(">>")
+    assert not any("trader" in line for line in lines[:-1])
     for words in ("crash #1", "funding_index -> 0", "liquidate 41 accounts"):
         assert any(words in line for line in lines)
-    why = section("WHY THIS ORDER", "   step", finding)
+    why = section("WHY THIS ORDER", "REPRODUCE", finding)
     assert "nemesis: crash restart of market_data" in why
     assert re.search(r"and \d+ more, all in the token", why)
 
@@ -195,13 +194,3 @@ def test_markdown_tells_the_money_first() -> None:
     assert text.index("**In this run 41 accounts lost 59,794.10 USDC") < text.index("Rule:")
     assert "all three in chain/markets" in text
     assert all(market in text for market in MARKETS)
-
-
-@pytest.mark.parametrize("render", [render_text, render_markdown, render_html])
-def test_rendering_takes_less_than_50_ms(render: Callable[[Finding], str]) -> None:
-    finding, spent = incident(), []
-    for _ in range(5):
-        start = time.process_time()
-        render(finding)
-        spent.append(time.process_time() - start)
-    assert min(spent) < 0.05

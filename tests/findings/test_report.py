@@ -137,7 +137,7 @@ def test_why_is_honest_about_what_was_checked() -> None:
     assert "Swap these two and all invariants hold (checked)." in why(
         replace(one, counterfactuals=(holds,))
     )
-    assert "Take the other one at step 11 and it still breaks (checked)." in why(
+    assert "Take the other one at step 11 and some rule still breaks (checked)." in why(
         replace(one, counterfactuals=(breaks,))
     )
     assert "Not checked" in why(replace(one, counterfactuals=()))
@@ -172,8 +172,11 @@ def test_the_run_is_described() -> None:
         "kept because: the first of them",
     ):
         assert part in about
+    assert "(one-minimal)" in text
     budget = replace(sample().shrinking, ended_by="the time limit")
-    assert "shrinking ended: the time limit" in render_text(replace(sample(), shrinking=budget))
+    text = render_text(replace(sample(), shrinking=budget))
+    assert "shrinking ended: the time limit" in text
+    assert "one-minimal" not in text
 
 
 def test_the_summary_is_one_line_with_the_token() -> None:

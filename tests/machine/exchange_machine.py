@@ -32,14 +32,13 @@ from target_stub.core import (
     Withdraw,
 )
 from target_stub.guards import GUARDS
-from tests.machine.small_exchange import ACCOUNTS, MARKETS, SmallExchange
+from tests.machine.small_exchange import ACCOUNTS, MARKETS, RESTARTED, SmallExchange
 
 T = TypeVar("T")
 
 #: Which of the things that are possible: taken modulo their number.
 WHICH = st.integers(0, 15)
 STEPS = st.integers(1, 16)
-MANY_STEPS = st.integers(1, 60)
 CHOICES = st.lists(WHICH, min_size=1, max_size=24)
 TIMERS = st.integers(1, 8)
 HUNDREDS = st.integers(1, 20)
@@ -68,11 +67,14 @@ class ExchangeMachine(RuleBasedStateMachine):
     guards: ClassVar[frozenset[str]] = frozenset(GUARDS)
     bug: ClassVar[str] = ""
     chain: ClassVar[type[Chain]] = Chain
+    restarted: ClassVar[Sequence[str]] = RESTARTED
 
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
-        self.held = SmallExchange(guards=self.guards, bug=self.bug, chain=self.chain)
+        self.held = SmallExchange(
+            guards=self.guards, bug=self.bug, chain=self.chain, restarted=self.restarted
+        )
 
     def teardown(self) -> None:
         """Answer everybody and compare, unless a rule is broken; then unwind in any case."""
@@ -182,7 +184,12 @@ class ExchangeMachine(RuleBasedStateMachine):
         """The clock goes on to the next timers; what could have run meanwhile did not."""
         self.held.take_timers(timers)
 
-    @rule(steps=MANY_STEPS)
+    @rule(timer=WHICH)
+    def oversleep(self, timer: int) -> None:
+        """One of the timers ahead strikes, whichever; everybody whose time came before is late."""
+        self.held.take_timer(timer)
+
+    @rule(steps=STEPS)
     def go_on(self, steps: int) -> None:
         """Everybody goes on, first-in-first-out."""
         self.held.take_first(steps)
@@ -212,6 +219,7 @@ class RestartingExchangeMachine(ExchangeMachine):
         """One of the services of which so many incarnations live."""
         return pick(self.held.services(living=living), which)
 
+    @precondition(candidates(1, 2))
     @precondition(lambda self: len(self.held.services(living=[0])) < DOWN_MAX)
     @rule(service=WHICH)
     def crash(self, service: int) -> None:

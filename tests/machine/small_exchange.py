@@ -80,7 +80,9 @@ class SmallExchange:
         guards: frozenset[str],
         bug: str = "",
         chain: type[Chain] = Chain,
+        restarted: Sequence[str] = RESTARTED,
     ) -> None:
+        self.restarted = tuple(restarted)
         self.simulation = Simulation(
             seed=SEED, limits=Limits(steps=200_000), stall_s=10.0, epoch_s=1_768_796_874.0
         )
@@ -146,10 +148,13 @@ class SmallExchange:
     def take_timers(self, count: int) -> None:
         """Let the next timers strike, although others could run."""
         for _ in range(count):
-            timers = [option for option in self.simulation.options() if option.kind == TIMER]
-            if not timers:
-                return
-            self.take(timers[0])
+            self.take_timer(0)
+
+    def take_timer(self, which: int) -> None:
+        """Let one of the timers ahead strike, although others are due before it."""
+        timers = [option for option in self.simulation.options() if option.kind == TIMER]
+        if timers:
+            self.take(timers[which % len(timers)])
 
     def take_of_lane(self, lane: str, steps: int) -> None:
         """Let one lane go on while all others and the clock stand still."""
@@ -213,7 +218,7 @@ class SmallExchange:
 
     def services(self, *, living: Sequence[int]) -> list[Service]:
         """The services of which so many incarnations live, of those that are restarted at all."""
-        services = (self.world.services[name] for name in RESTARTED)
+        services = (self.world.services[name] for name in self.restarted)
         return [service for service in services if len(service.alive) in living]
 
     def strike(self, name: str, action: Callable[[], object]) -> None:

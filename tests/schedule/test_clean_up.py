@@ -137,8 +137,10 @@ def test_a_crashed_lane_ends_quietly(program: Program) -> None:
 def test_a_simulation_that_is_never_entered_ends_quietly() -> None:
     simulation = Simulation()
     simulation.spawn("main", leave_tasks_behind, main=True)
+    alive = weakref.ref(simulation)
     del simulation
     gc.collect()
+    assert alive() is None
 
 
 def test_a_kernel_that_ended_cleanly_is_kept_for_the_next_run() -> None:
