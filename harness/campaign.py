@@ -7,7 +7,6 @@ judged.
 
 from __future__ import annotations
 
-import gc
 import platform
 import shlex
 import signal
@@ -20,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.engine import (
-    COLLECT_EVERY,
     Run,
     campaign,
     check_trustworthy,
@@ -142,8 +140,6 @@ def explore(
             if not search.mine and turn[0] != "fifo":
                 continue
             ended = search.take(*turn)
-            if search.number % COLLECT_EVERY == 0:
-                gc.collect()
             on_progress(search.result)
             if ended:
                 break

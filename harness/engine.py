@@ -99,13 +99,28 @@ def campaign() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     gc.disable()
+    _uncollected.append(0)
     try:
         with installed():
             yield
     finally:
+        _uncollected.pop()
         gc.unfreeze()
         if enabled:
             gc.enable()
+
+
+#: For each campaign that is going on, the runs since the garbage collector last ran.
+_uncollected: list[int] = []
+
+
+def _collect_now_and_then() -> None:
+    """Between two runs of a campaign, never inside one: free what the runs before have left."""
+    if _uncollected:
+        _uncollected[-1] += 1
+        if _uncollected[-1] >= COLLECT_EVERY:
+            gc.collect()
+            _uncollected[-1] = 0
 
 
 def execute(
@@ -127,6 +142,7 @@ def execute(
     run at the first violation, and a run without one then has no digest. ``clocked`` makes a
     chooser that also sees the virtual time in milliseconds; it is used instead of ``choose``.
     """
+    _collect_now_and_then()
     variant = dict(variant or {})
     guards, bug = scenario.settings_of(variant)
     simulation = Simulation(

@@ -23,6 +23,7 @@ from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, population
 from target_stub.bugs import BUGS
+from target_stub.chain import BLOCKS
 from target_stub.cloud.operator import upgrade_database
 from target_stub.cloud.trader import Instrument, Payment, Trader
 from target_stub.core import (
@@ -30,6 +31,7 @@ from target_stub.core import (
     ETH_USD_PERP,
     JANUARY_2026,
     PAXG_USD_PERP,
+    Liquidated,
     MarketSpec,
     Usdc,
 )
@@ -44,11 +46,10 @@ TRADERS = 4
 UPGRADE_AT_S, DOWN_S, STAGE_S = 8.0, 1.4, 2.0
 #: What the nemesis may restart at any moment, and how; the operator restarts two of them himself.
 RESTARTS = {"market_data": ("crash", "rolling"), "publisher": ("crash",), "risk": ("rolling",)}
-#: When an account that became due after the fall is topped up, and by how much: the health check
-#: is a tenth of a second earlier, so it is too late.
-TOP_UP_AT_S, TOP_UP_USDC = 7.6, Decimal(5_000)
+#: What the owner of a thin account pays in when he sees the first liquidation.
+TOP_UP_USDC = Decimal(5_000)
 #: Trading goes on until here, and the exchange runs on through another tick and health check.
-TRADING_UNTIL_S, TAIL_S = 16.5, 0.7
+TRADING_UNTIL_S, TAIL_S = 15.5, 0.7
 #: Price in USD, funding index and how the population holds it. The BTC index is the example of
 #: the public API, the other two have the same proportion to their price.
 MARKETS: tuple[tuple[MarketSpec, Path, Listing], ...] = (
@@ -136,7 +137,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
         )
         for market, path, listing in MARKETS
     )
-    trader = Trader(
+    trader = exchange.bug.variant(Trader)(
         f"trader{number}",
         network=exchange.network,
         accounts=names,
@@ -174,11 +175,7 @@ async def paradex(world: World) -> None:
     lanes = [world.start_client(trader.name, trader.run) for trader in traders]
     owner = make_trader(world, exchange, TRADERS, (people.late,))
 
-    async def top_up() -> None:
-        await trio.sleep_until(TOP_UP_AT_S)
-        await owner.pay(Payment(people.late, Usdc(TOP_UP_USDC)))
-
-    lanes.append(world.start_client("owner", top_up))
+    world.start_client("owner", top_up, exchange, owner)
 
     async def operate() -> None:
         await trio.sleep_until(UPGRADE_AT_S)
@@ -195,6 +192,14 @@ async def paradex(world: World) -> None:
         await world.finished(lane)
     await exchange.settled()
     await trio.sleep(TAIL_S)
+
+
+async def top_up(exchange: Exchange, owner: Trader) -> None:
+    """Pay in as soon as anybody is liquidated; it is a matter of order whether that is in time."""
+    async for _, events in exchange.network.subscribe(BLOCKS):
+        if any(isinstance(event, Liquidated) for event in events):
+            await owner.pay(Payment(owner.accounts[0], Usdc(TOP_UP_USDC)))
+            return
 
 
 def conservation_note(world: World, exchange: Exchange) -> str:

@@ -46,12 +46,13 @@ class Population:
 def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Population:
     """``count`` accounts; every market has as many longs as shorts, leverage is 6 to 32.
 
-    Two more pairs are added whose longs are so thin that a fall of one per cent makes them due (one
-    of them will pay in, but late), and eight rich accounts without positions, who trade.
+    Two more pairs are added whose longs are so thin that a fall of one per cent makes them due
+    (``late`` comes after ``thin`` in the alphabet, and so in a health check), and eight rich
+    accounts without positions, who trade.
     """
     rng = Random(derive_seed(seed, "people"))
     names = account_names(seed, count + 12)
-    traders, thin, late, people = names[:8], names[8:10], names[10:12], names[12:]
+    traders, longs, shorts, people = names[:8], sorted(names[8:10]), names[10:12], names[12:]
     balances: dict[str, Usdc] = {name: Usdc(Decimal(250_000)) for name in traders}
     positions: list[SeedPosition] = []
     for number in range(0, len(people) - 1, 2):
@@ -67,7 +68,7 @@ def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Populati
             balances[name] = _balance(size * listing.entry_price_usdc, leverage)
     first = listings[0]
     size = first.size_step * round(Decimal(40_000) / first.entry_price_usdc / first.size_step)
-    for long, short in (thin, late):
+    for long, short in zip(longs, shorts, strict=True):
         positions += [_position(long, first, size), _position(short, first, -size)]
         balances[long] = _balance(size * first.entry_price_usdc, Decimal(60))
         balances[short] = _balance(size * first.entry_price_usdc, Decimal(3))
@@ -75,8 +76,8 @@ def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Populati
         balances=balances,
         positions=tuple(positions),
         traders=traders,
-        thin=thin[0],
-        late=late[0],
+        thin=longs[0],
+        late=longs[1],
     )
 
 

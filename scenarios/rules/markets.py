@@ -238,9 +238,10 @@ def nobody_writes_before_it_is_ready(exchange: Exchange) -> Invariant:
             return NOTHING_TO_JUDGE
         phase = exchange.world.phase_of(event.lane)
         if phase in ("boot", "hydrate") or mine != listed:
-            missing = ", ".join(sorted(listed - mine)) or "nothing"
+            missing = ", ".join(sorted(listed - mine))
             raise Broken(
-                f"{event.lane} wrote {symbol} in phase {phase}; it had yet to load {missing}.",
+                f"{event.lane} wrote {symbol} in phase {phase}"
+                + (f" and had yet to load {missing}." if missing else ", before it was ready."),
                 before=event.before,
                 after=event.after,
             )

@@ -18,6 +18,9 @@ from target_stub.core import CancelOrder, Command, Deposit, Instruction, PlaceOr
 from target_stub.core.events import Deposited, Duplicate, OrderAccepted
 from target_stub.ports import Network
 
+#: How long a client waits for an answer before it sends again.
+TIMEOUT_S = 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
@@ -86,7 +89,7 @@ class Trader:
         events: tuple[object, ...] = ()
         async for attempt in retrying():
             with attempt:
-                events = await self.network.call(address, method, command, timeout_s=5.0)
+                events = await self.network.call(address, method, command, timeout_s=TIMEOUT_S)
         return events
 
     def next_id(self, what: str) -> str:
@@ -121,10 +124,10 @@ class Trader:
         )
 
     async def order(self, account: str) -> None:
-        """A limit order a few ticks from the price, half of them through it."""
+        """A limit order a few ticks from the price, most of them through it."""
         instrument = self.random.choice(self.instruments)
         side = self.random.choice((Side.BUY, Side.SELL))
-        away = instrument.tick_usd * self.random.randrange(-5, 6)
+        away = instrument.tick_usd * self.random.randrange(-3, 8) * side.sign
         command = PlaceOrder(
             id=self.next_id("order"),
             at_ms=_now_ms(),
@@ -134,7 +137,7 @@ class Trader:
             size=instrument.size,
             price=instrument.price_usd + away,
             instruction=self.random.choice(
-                (Instruction.GTC, Instruction.GTC, Instruction.POST_ONLY)
+                (Instruction.GTC, Instruction.GTC, Instruction.GTC, Instruction.POST_ONLY)
             ),
         )
         events = await self.send("matching", "order", command)

@@ -8,7 +8,7 @@ import trio
 
 from target_stub.chain import ADDRESS, Chain, ChainNode
 from target_stub.cloud.retry import retrying
-from target_stub.cloud.trader import Trader
+from target_stub.cloud.trader import TIMEOUT_S, Trader
 from target_stub.core import Command, Deposit, Event, Liquidate, SettleTrade, State, assess
 from target_stub.core.draft import Draft
 from target_stub.core.liquidation import cut, deleverage
@@ -89,5 +89,5 @@ class NewIdOnEveryAttempt(Trader):
             with attempt:
                 number = attempt.retry_state.attempt_number
                 again = replace(command, id=f"{command.id}-{number}")
-                events = await self.network.call(address, method, again, timeout_s=5.0)
+                events = await self.network.call(address, method, again, timeout_s=TIMEOUT_S)
         return events

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -17,7 +18,7 @@ from harness.scenario import Scenario, find
 from harness.schedule.strategies import Rotation, Seen, parse_names
 from harness.shrink import shrink
 from scenarios import paradex
-from tests.benchmarks.table import say
+from tests.benchmarks.table import WIDTH, say
 
 STRATEGIES = ("portfolio", "random", "sweep", "pct(2)", "pct(3)", "pct(5)")
 
@@ -67,11 +68,11 @@ def breakdown(searches: Sequence[Search]) -> str:
             rule = each.run.violations[0].invariant
             by_strategy[each.strategy] = by_strategy.get(each.strategy, 0) + 1
             by_rule[rule] = by_rule.get(rule, 0) + 1
-    counts = [
-        ", ".join(f"{name} {count}" for name, count in sorted(each.items()))
-        for each in (by_strategy, by_rule)
-    ]
-    return f"  found by: {counts[0] or '-'}\n  broken first: {counts[1] or '-'}"
+    lines: list[str] = []
+    for title, counted in (("found by", by_strategy), ("broken first", by_rule)):
+        text = "; ".join(f"{name}: {count}" for name, count in sorted(counted.items()))
+        lines += textwrap.wrap(f"  {title}  {text or '-'}", WIDTH, subsequent_indent="    ")
+    return "\n".join(lines)
 
 
 def shrunk_lines(searches: Sequence[Search], budget: int) -> list[str]:

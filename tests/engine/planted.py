@@ -1,33 +1,68 @@
 """Small planted races, each with the smallest schedule that can show it known beforehand.
 
-They are made for the shrinker: what a bug needs (``needs`` choices, ``faults`` of them faults) is
-by construction, so that a schedule that was not made small enough cannot hide.
+They are made for the shrinker: what a bug needs is known by construction, so that a schedule that
+was not made small enough cannot hide. :func:`noisy` makes schedules with plenty to leave out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import trio
 
+from harness.engine import Run, execute
 from harness.invariants import Broken
 from harness.scenario import Scenario
+from harness.schedule.choices import Chooser, Option
 from harness.world.service import Life
 from harness.world.world import World
 from tests.engine.worlds import crashes, idle_service, told
 
-Row = dict[str, object]
-
 
 @dataclass(frozen=True)
 class Planted:
-    """A scenario with one bug, which strategy finds it, and the choices that it needs at least."""
+    """A scenario with one bug, and the choices that show it.
+
+    ``guide`` says what has to be taken when, one after the other: the text in the label of what is
+    due, and the end of the label of what goes first. ``faults`` of these are faults.
+    """
 
     scenario: Scenario
-    needs: int
+    guide: tuple[tuple[str, str], ...]
     faults: int = 0
-    strategy: str = "random"
+
+
+def noisy(guide: Sequence[tuple[str, str]], seed: int, *, noise: float = 0.3) -> Chooser:
+    """Follow a guide, and take anything that is no fault in between."""
+    generator = Random(seed)
+    coming = list(guide)
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        if coming and coming[0][0] in options[0].label:
+            for index, option in enumerate(options):
+                # The nemesis at work has the same label as the fault that set it to work.
+                at_work = option.lane == "nemesis" and not option.optional
+                if option.label.endswith(coming[0][1]) and not at_work:
+                    del coming[0]
+                    return index
+        moves = [index for index, option in enumerate(options) if not option.optional]
+        return generator.choice(moves) if generator.random() < noise else 0
+
+    return choose
+
+
+def failing_runs(planted: Planted, count: int) -> list[Run]:
+    """Some runs that show a planted bug, with plenty of choices that have nothing to do with it."""
+    found: list[Run] = []
+    for seed in range(2000):
+        run = execute(planted.scenario, seed=5, choose=noisy(planted.guide, seed))
+        if run.violated and len(run.deviations) > len(planted.guide):
+            found.append(run)
+            if len(found) == count:
+                return found
+    raise AssertionError(f"{planted.scenario.name} was shown only {len(found)} times")
 
 
 def amount(row: object) -> int:
@@ -234,13 +269,28 @@ async def drained_too_late(world: World) -> None:
 
 
 PLANTED = [
-    Planted(told(lost_update), needs=1),
-    Planted(told(check_then_act, crashes(delay_s=0.2)), needs=1, faults=1),
-    Planted(told(timeout_or_done), needs=1),
-    Planted(told(orphan_write, crashes("funding")), needs=2, faults=1),
-    Planted(told(two_faults, crashes(), faults_max=2), needs=2, faults=2),
-    Planted(told(turned_round(2)), needs=2),
-    Planted(told(turned_round(3)), needs=3, strategy="pct(9)"),
-    Planted(told(out_of_step), needs=1),
-    Planted(told(drained_too_late, crashes("ledger", "rolling")), needs=1, faults=1),
+    Planted(told(lost_update), (("payer 1: deposit", "for payer 2: deposit"),)),
+    Planted(
+        told(check_then_act, crashes(delay_s=0.2)),
+        (("put db/books", "crash restart of ledger"),),
+        faults=1,
+    ),
+    Planted(told(timeout_or_done), (("payer: put db/books", "for payer: pays"),)),
+    Planted(
+        told(orphan_write, crashes("funding")),
+        (
+            ("funding#1: put db/books", "crash restart of funding"),
+            ("wait until funding#2 is ready", "orphan put db/books/index"),
+        ),
+        faults=1,
+    ),
+    Planted(
+        told(two_faults, crashes(), faults_max=2), (("", "crash restart of ledger"),) * 2, faults=2
+    ),
+    Planted(told(turned_round(2)), tuple(("", f"for second {n}: goes") for n in range(2))),
+    Planted(told(turned_round(3)), tuple(("", f"for second {n}: goes") for n in range(3))),
+    Planted(told(out_of_step), (("main: turns", "main: turns.2"),) * 2),
+    Planted(
+        told(drained_too_late, crashes("ledger", "rolling")), (("", "restart of ledger"),), faults=1
+    ),
 ]

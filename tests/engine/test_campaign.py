@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -325,6 +326,28 @@ def test_all_strategies_may_run_dry() -> None:
 def test_the_sweep_alone_finds_what_the_sweep_finds() -> None:
     result = explore(lossy("twice"), plan(strategies=("sweep",)))
     assert [finding.strategy for finding in result.findings] == ["sweep"]
+
+
+def test_what_a_target_leaves_behind_is_collected_between_runs() -> None:
+    class Cyclic:
+        """Only the garbage collector gets rid of it."""
+
+        def __init__(self) -> None:
+            self.myself = self
+
+    left: list[weakref.ref[Cyclic]] = []
+    alive: list[int] = []
+
+    async def litters(world: World) -> None:
+        left.append(weakref.ref(Cyclic()))
+        await trio.lowlevel.checkpoint()
+
+    def count(_: Campaign) -> None:
+        alive.append(sum(reference() is not None for reference in left))
+
+    explore(told(litters), plan(schedules=170, strategies=("random",)), on_progress=count)
+    assert len(left) >= 170
+    assert 20 < max(alive) < 80
 
 
 # --- what is counted ----------------------------------------------------------------------------

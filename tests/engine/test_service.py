@@ -319,10 +319,14 @@ def test_misuse_is_refused_in_words(
 ) -> None:
     async def story(world: World) -> None:
         service = world.service("ledger", ledger)
-        with pytest.raises(UsageError, match=told_so):
+
+        async def misused() -> None:
             result = misuse(world, service)
             if isinstance(result, Awaitable):
                 await result
+
+        with pytest.raises(UsageError, match=told_so):
+            await misused()
 
     run = run_of(told(story))
     assert not run.violated, run.violations

@@ -1,4 +1,4 @@
-"""What a story is handed besides services: seeded data, clients, watchers, faults of the network."""
+"""What a story is handed besides services: seeded data, clients, watchers, a network's faults."""
 
 from __future__ import annotations
 

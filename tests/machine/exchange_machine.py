@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 #: Which of the things that are possible: taken modulo their number.
 WHICH = st.integers(0, 15)
-STEPS = st.integers(1, 16)
+STEPS = st.integers(0, 24)
 CHOICES = st.lists(WHICH, min_size=1, max_size=24)
-TIMERS = st.integers(1, 8)
+TIMERS = st.integers(0, 8)
 HUNDREDS = st.integers(1, 20)
 MARKET = st.integers(0, len(MARKETS) - 1)
 SIDE = st.sampled_from(Side)
@@ -53,8 +53,6 @@ ORDERS = {
     "reduce only": (OrderKind.LIMIT, Instruction.GTC, True),
 }
 HOW = st.sampled_from(list(ORDERS))
-#: As many services may be down at once; with all of them down nothing can go wrong any more.
-DOWN_MAX = 2
 
 
 class RuleBroken(AssertionError):
@@ -103,24 +101,13 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     # --- writes -----------------------------------------------------------------------------
 
-    @rule(account=WHICH, hundreds=HUNDREDS)
-    def deposit(self, account: int, hundreds: int) -> None:
-        """Somebody pays in."""
+    @rule(account=WHICH, hundreds=HUNDREDS, out=st.booleans())
+    def transfer(self, account: int, hundreds: int, out: bool) -> None:
+        """Somebody deposits, or withdraws if the exchange lets him."""
         held = self.held
-        command = Deposit(
-            id=held.next_id("deposit"),
-            at_ms=held.simulation.now_ms,
-            account=pick(ACCOUNTS, account),
-            amount=Usdc(Decimal(100 * hundreds)),
-        )
-        held.send("chain", "submit", command)
-
-    @rule(account=WHICH, hundreds=HUNDREDS)
-    def withdraw(self, account: int, hundreds: int) -> None:
-        """Somebody pays out, or tries to."""
-        held = self.held
-        command = Withdraw(
-            id=held.next_id("withdrawal"),
+        make = Withdraw if out else Deposit
+        command = make(
+            id=held.next_id("withdrawal" if out else "deposit"),
             at_ms=held.simulation.now_ms,
             account=pick(ACCOUNTS, account),
             amount=Usdc(Decimal(100 * hundreds)),
@@ -179,20 +166,16 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     # --- time and the order of steps ------------------------------------------------------------
 
-    @rule(timers=TIMERS)
-    def let_time_pass(self, timers: int) -> None:
-        """The clock goes on to the next timers; what could have run meanwhile did not."""
+    @rule(steps=STEPS, timers=TIMERS)
+    def go_on(self, steps: int, timers: int) -> None:
+        """Everybody goes on first-in-first-out; then timers strike, whoever could have run."""
+        self.held.take_first(steps)
         self.held.take_timers(timers)
 
     @rule(timer=WHICH)
     def oversleep(self, timer: int) -> None:
         """One of the timers ahead strikes, whichever; everybody whose time came before is late."""
         self.held.take_timer(timer)
-
-    @rule(steps=STEPS)
-    def go_on(self, steps: int) -> None:
-        """Everybody goes on, first-in-first-out."""
-        self.held.take_first(steps)
 
     @precondition(lambda self: self.held.movable_lanes())
     @rule(lane=WHICH, steps=STEPS)
@@ -219,18 +202,18 @@ class RestartingExchangeMachine(ExchangeMachine):
         """One of the services of which so many incarnations live."""
         return pick(self.held.services(living=living), which)
 
-    @precondition(candidates(1, 2))
-    @precondition(lambda self: len(self.held.services(living=[0])) < DOWN_MAX)
+    @precondition(lambda self: candidates(1, 2)(self) and not candidates(0)(self))
     @rule(service=WHICH)
     def crash(self, service: int) -> None:
         """A power cut; until somebody starts it the service is away."""
         self.held.crash(self.service(service, 1, 2))
 
     @precondition(candidates(0))
-    @rule(service=WHICH, steps=STEPS)
-    def start(self, service: int, steps: int) -> None:
-        """A service that is down boots, and goes on so many steps alone."""
-        self.held.take_of_lane(self.held.start(self.service(service, 0)), steps)
+    @rule(service=WHICH, steps=STEPS, timers=TIMERS)
+    def start(self, service: int, steps: int, timers: int) -> None:
+        """A service that is down boots, and everybody goes on."""
+        self.held.start(self.service(service, 0))
+        self.go_on(steps, timers)
 
     @precondition(candidates(1))
     @rule(service=WHICH)
@@ -239,10 +222,11 @@ class RestartingExchangeMachine(ExchangeMachine):
         self.held.stop(self.service(service, 1))
 
     @precondition(candidates(1))
-    @rule(service=WHICH, steps=STEPS)
-    def begin_rolling_restart(self, service: int, steps: int) -> None:
-        """The next incarnation starts beside the old one, and goes on so many steps alone."""
-        self.held.take_of_lane(self.held.start(self.service(service, 1)), steps)
+    @rule(service=WHICH, steps=STEPS, timers=TIMERS)
+    def begin_rolling_restart(self, service: int, steps: int, timers: int) -> None:
+        """The next incarnation starts beside the old one, and everybody goes on."""
+        self.held.start(self.service(service, 1))
+        self.go_on(steps, timers)
 
     @precondition(candidates(2))
     @rule(service=WHICH)

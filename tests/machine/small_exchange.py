@@ -113,16 +113,20 @@ class SmallExchange:
         self.model.follow(before, block)
 
     def open(self) -> None:
-        """Start all services and let them get ready."""
-        self.simulation.spawn("calendar", turn_pages)
-        opening = self.spawn("opening", self.exchange.start)
-        while not opening.finished:
-            self.take_first(1)
+        """Enter the simulation, start all services and let them get ready."""
+        self.simulation.__enter__()
+        try:
+            self.simulation.spawn("calendar", turn_pages)
+            opening = self.spawn("opening", self.exchange.start)
+            while not opening.finished:
+                self.take_first(1)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """End and unwind the run: what enters a simulation also leaves it."""
-        with self.simulation:
-            pass
+        """Leave the simulation, which ends and unwinds the run."""
+        self.simulation.__exit__()
 
     # --- steps ------------------------------------------------------------------------------
 
