@@ -14,14 +14,16 @@ from dataclasses import dataclass
 
 from harness.engine import Run, execute, follow
 from harness.findings.finding import Counterfactual, Shrinking
-from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option
+from harness.schedule.choices import FAULT, ORPHAN, TIMER, Chooser, Deviation
+from harness.schedule.fragments import by_labels, by_lanes, by_steps, essence, lane_of
 from harness.schedule.strategies import choose_first, spread
 
 _monotonic = time.monotonic
 #: A schedule with no more choices than this is small enough for the systematic part at once.
 FEW = 8
-#: At how many other moments a lone fault is tried.
-ELSEWHERE_MAX = 48
+#: How many choices are tried at other moments, at how many moments each, and from how many choices
+#: on that is worth it.
+MOVED_MAX, ELSEWHERE_MAX, MOVED_FROM = 3, 24, 2
 #: For how many choices at most the report says what happens without each of them.
 COUNTERFACTUALS_MAX = 12
 #: How many guesses of one kind are tried before the systematic part begins.
@@ -35,107 +37,6 @@ class Shrunk:
     run: Run
     shrinking: Shrinking
     counterfactuals: tuple[Counterfactual, ...]
-
-
-def essence(label: str) -> str:
-    """A label without what changes when other things move: times and counters."""
-    if label.startswith("clock -> "):
-        label = "clock for " + label.partition(" for ")[2]
-    head, dot, count = label.rpartition(".")
-    return head if dot and count.isdigit() else label
-
-
-def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], Chooser]:
-    """Follow deviations wherever their situation comes up: ``taken`` is possible, ``first`` due.
-
-    A fault has no situation of its own: it strikes as soon as its virtual time has come. An orphan
-    has one in its instant: what it overtakes or is overtaken by there is what makes it dangerous.
-    """
-
-    def chooser(now_ms: Callable[[], int]) -> Chooser:
-        waiting: dict[str, list[str]] = {}
-        faults = [deviation for deviation in deviations if deviation.kind in (FAULT, ORPHAN)]
-        for deviation in deviations:
-            if deviation not in faults:
-                situation = waiting.setdefault(essence(deviation.first), [])
-                situation.append(essence(deviation.taken))
-
-        def choose(options: Sequence[Option], step: int) -> int:
-            if faults and _has_come(faults[0], now_ms(), options[0]):
-                for index, option in enumerate(options):
-                    if option.optional and option.label == faults[0].taken:
-                        del faults[0]
-                        return index
-            wanted = waiting.get(essence(options[0].label))
-            if wanted:
-                offered = [essence(option.label) for option in options]
-                for taken in wanted:
-                    if taken in offered:
-                        wanted.remove(taken)
-                        return offered.index(taken)
-            return 0
-
-        return choose
-
-    return chooser
-
-
-def _has_come(fault: Deviation, now_ms: int, first: Option) -> bool:
-    """Whether it is time for a fault or an orphan."""
-    if now_ms == fault.at_ms and fault.kind == ORPHAN:
-        return essence(first.label) == essence(fault.first)
-    return now_ms >= fault.at_ms
-
-
-def by_steps(deviations: Sequence[Deviation]) -> Chooser:
-    """Follow the bare numbers of deviations, as a token does, as far as they are possible."""
-    wanted = {deviation.step: deviation.choice for deviation in deviations}
-
-    def choose(options: Sequence[Option], step: int) -> int:
-        choice = wanted.get(step, 0)
-        return choice if choice < len(options) else 0
-
-    return choose
-
-
-def lane_of(label: str) -> str:
-    """The lane whose step a label names; a timer belongs to the lane that sleeps."""
-    return label.rpartition(" for ")[2].partition(": ")[0]
-
-
-def by_lanes(order: Sequence[str], lanes: Sequence[str]) -> Callable[[Callable[[], int]], Chooser]:
-    """Keep the order in which ``lanes`` took their steps; everything else is first-in-first-out.
-
-    ``order`` is what ran in the failing run. A step of these lanes that is due too early is passed
-    over until its turn has come; when that is impossible, the rest is first-in-first-out.
-    """
-    wanted = [essence(label) for label in order if lane_of(label) in lanes]
-
-    def chooser(now_ms: Callable[[], int]) -> Chooser:
-        remaining = wanted[::-1]
-
-        def choose(options: Sequence[Option], step: int) -> int:
-            if not remaining:
-                return 0
-            first, following = essence(options[0].label), remaining[-1]
-            mine = lane_of(first) in lanes
-            if first == following:
-                remaining.pop()
-            elif mine or following.startswith("nemesis: "):
-                offered = [essence(option.label) for option in options]
-                if following in offered:
-                    remaining.pop()
-                    return offered.index(following)
-                for index, option in enumerate(options) if mine else ():
-                    if not option.optional and lane_of(option.label) not in lanes:
-                        return index
-                if mine:
-                    remaining.clear()
-            return 0
-
-        return choose
-
-    return chooser
 
 
 class _Budget:
@@ -214,18 +115,43 @@ class _Shrinker:
     def _same(self, run: Run) -> bool:
         return run.violated and run.violations[0].fingerprint == self.fingerprint
 
-    def move_fault(self) -> None:
-        """One fault of the run alone, at other moments of the first-in-first-out run."""
-        faults = [d for d in self.best.deviations if d.kind in (FAULT, ORPHAN)]
-        if len(faults) != 1 or not self.budget.left():
+    def move_one(self) -> None:
+        """One choice of the run alone, at other moments of the first-in-first-out run.
+
+        Faults first, then timers and steps of the lane that broke the rule: what matters about
+        them is often only that they come while something else is going on.
+        """
+        if len(self.best.deviations) < MOVED_FROM or not self.budget.left():
             return
-        plain = self._run(fault_points=True)
-        points = plain.fault_points
-        for number in range(min(ELSEWHERE_MAX, len(points))):
-            step, choice = points[spread(number, len(points))]
-            schedule = self.best.schedule.with_choices({step: choice})
-            if self._try_choices(follow(schedule)):
-                return
+        self.budget.spent += 1
+        schedule = self.best.schedule
+        plain = execute(
+            self.best.scenario, seed=schedule.seed, variant=schedule.variant, recorded=True
+        )
+        for wanted in self._movable():
+            places = [
+                (step, labels.index(label))
+                for step, labels in enumerate(plain.offered, 1)
+                for label in labels[1:]
+                if essence(label) == wanted
+            ]
+            for number in range(min(ELSEWHERE_MAX, len(places))):
+                step, choice = places[spread(number, len(places))]
+                if self._try_choices(follow(schedule.with_choices({step: choice}))):
+                    return
+
+    def _movable(self) -> list[str]:
+        """What the choices of the run took, the likeliest cause first, without doubles."""
+        broken = self.best.violations[0]
+        ranked = sorted(
+            (
+                (d.kind not in (FAULT, ORPHAN), d.kind != TIMER, -d.step, essence(d.taken))
+                for d in self.best.deviations
+                if d.step <= broken.step
+                and (d.kind in (FAULT, ORPHAN) or lane_of(d.taken) == broken.lane)
+            ),
+        )
+        return list(dict.fromkeys(each[-1] for each in ranked))[:MOVED_MAX]
 
     def drop_lanes(self) -> None:
         """Let as many lanes as possible go first-in-first-out, the unlikely ones first."""
@@ -371,7 +297,7 @@ def shrink(
     if not shrinker.attempt([]):
         shrinker.try_likely()
         if len(shrinker.best.deviations) > FEW:
-            shrinker.move_fault()
+            shrinker.move_one()
         if len(shrinker.best.deviations) > FEW:
             shrinker.drop_lanes()
             shrinker.try_likely()
@@ -379,6 +305,7 @@ def shrink(
         # Labels move a choice to where its situation comes up first; in its own place less may do.
         while shrinker.reduce(shrinker.attempt_steps) and shrinker.reduce(shrinker.attempt):
             pass
+        shrinker.move_one()
     best = shrinker.whole()
     counterfactuals = shrinker.counterfactuals()
     shrinking = Shrinking(

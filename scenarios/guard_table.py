@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ from decimal import Decimal
 from harness.campaign import Plan, explore
 from harness.engine import Run, campaign, execute
 from harness.schedule.choices import Deviation
-from harness.shrink import by_labels, essence
+from harness.schedule.fragments import by_labels, essence
 from scenarios.exchange import WRONG, WRONG_COMMITTED, WRONG_PUBLISHED
 from scenarios.paradex import paradex
 from target_stub.bugs import BUGS
@@ -91,7 +92,7 @@ def find_cases(
     bug: str, *, count: int, seeds: Iterable[int], search: int, shrink_runs: int
 ) -> Iterator[Case]:
     """Up to ``count`` minimal schedules of different shapes after which people were wronged."""
-    shapes = set()
+    shapes: set[tuple[tuple[str, str], ...]] = set()
     for seed in seeds:
         if len(shapes) == count:
             return
@@ -190,15 +191,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         )
         missing |= not cases
-        rows = table_of(cases)
-        tokens = ", ".join(f"seed {case.seed}: {len(case.deviations)}" for case in cases)
-        heading = f"{bug}: {BUGS[bug].text}"
-        print(f"## {heading}\n" if options.markdown else heading)  # noqa: T201
-        print(f"Choices that are not first-in-first-out, by schedule: {tokens}.\n")  # noqa: T201
-        print(as_markdown(rows) if options.markdown else as_text(rows))  # noqa: T201
-        print()  # noqa: T201
-    print(LEGEND)  # noqa: T201
+        sys.stdout.write(section(bug, cases, markdown=options.markdown))
+    sys.stdout.write(textwrap.fill(LEGEND, 80) + "\n")
     return int(missing)
+
+
+def section(bug: str, cases: Sequence[Case], *, markdown: bool) -> str:
+    """One bug: what it is, which schedules were taken, and the table."""
+    rows = table_of(cases)
+    choices = ", ".join(str(len(case.deviations)) for case in cases) or "none"
+    return (
+        f"{'## ' * markdown}{bug}: {BUGS[bug].text}\n\n"
+        f"Schedules: {len(cases)}; choices in them that are not first-in-first-out: {choices}.\n\n"
+        f"{as_markdown(rows) if markdown else as_text(rows)}\n\n"
+    )
 
 
 if __name__ == "__main__":

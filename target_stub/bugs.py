@@ -24,10 +24,10 @@ T = TypeVar("T")
 class Bug:
     """One planted bug.
 
-    ``breaks`` is the rule that must catch it, ``guards`` are those without which it is none: a
-    defect of a guard needs the guard. ``budget`` is how many schedules the default search may
-    need. Incarnations before ``since`` are correct, so that a bug of booting is behind a service
-    that has been running for weeks.
+    ``breaks`` is the rule that must catch it; the rules in ``also`` may see it too, and nobody
+    else does. ``guards`` are those without which it is no bug: a defect of a guard needs the
+    guard. ``budget`` is how many schedules the default search may need. Incarnations before
+    ``since`` are correct, so that a bug of booting is behind a service that runs for weeks.
     """
 
     text: str
@@ -35,6 +35,7 @@ class Bug:
     incident: str
     budget: int
     replaces: Mapping[type, type] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
     since: int = 1
 
@@ -56,7 +57,12 @@ BUGS: Mapping[str, Bug] = {
             "Paradex, 19 January 2026: a service restarted during a database upgrade saved and "
             "published default values; funding indices of some markets became 0"
         ),
-        budget=50,
+        budget=100,
+        also=(
+            "nothing_reverts_to_a_default",
+            "nobody_writes_before_it_is_ready",
+            "liquidations_are_justified",
+        ),
         replaces={MarketData: market_data.PublishesBeforeHydrated},
         since=2,
     ),
@@ -66,7 +72,8 @@ BUGS: Mapping[str, Bug] = {
         incident=(
             "Paradex, 19 January 2026, as the press of that day told it: BTC, ETH and SOL at 0.00"
         ),
-        budget=50,
+        budget=100,
+        also=("liquidations_are_justified",),
         replaces={MarketData: market_data.TakesMissingPriceForZero},
         since=2,
     ),
@@ -74,7 +81,7 @@ BUGS: Mapping[str, Bug] = {
         text="market data resets premium and averages after it has loaded them",
         breaks="recovered_state_is_durable_state",
         incident=("github.com/qubic/core pull 421: counters were reset after loading the snapshot"),
-        budget=50,
+        budget=20,
         replaces={MarketData: market_data.ResetsAfterLoading},
         since=2,
     ),
@@ -85,7 +92,7 @@ BUGS: Mapping[str, Bug] = {
             "github.com/etcd-io/etcd issue 13766: what had been applied and what was saved of it "
             "were written apart, and a crash between left members that disagree"
         ),
-        budget=50,
+        budget=100,
         replaces={MarketData: market_data.AnnouncesBeforeCommit},
         since=2,
     ),
@@ -96,7 +103,7 @@ BUGS: Mapping[str, Bug] = {
             "AWS DynamoDB, 19 October 2025: a delayed worker applied an old plan after a check of "
             "its freshness that it had made once, at the start"
         ),
-        budget=50,
+        budget=200,
         replaces={MarketData: market_data.ChecksEpochOnce},
         guards=(EPOCH_FENCE,),
     ),
@@ -106,7 +113,8 @@ BUGS: Mapping[str, Bug] = {
         incident=(
             "Starknet, 5 January 2026: the executor kept a write of a call that was reverted"
         ),
-        budget=50,
+        budget=200,
+        also=("cash_is_conserved",),
         replaces={Chain: ledger.KeepsHalfOfABust},
         guards=(MODE_GATE,),
     ),
@@ -117,7 +125,7 @@ BUGS: Mapping[str, Bug] = {
             "BitMEX, 23 March 2023: a race in internal transfers; the audit of the balances halted "
             "the exchange"
         ),
-        budget=50,
+        budget=200,
         replaces={ChainNode: ledger.CreditsFromAnOldBalance},
     ),
     "liquidator_believed": Bug(
@@ -157,6 +165,7 @@ BUGS: Mapping[str, Bug] = {
             "Base, 5 August 2025: a sequencer that was still being provisioned was made the leader"
         ),
         budget=50,
+        also=("recovered_state_is_durable_state",),
         replaces={MarketData: market_data.TicksWhileItLoads},
         since=2,
     ),

@@ -20,7 +20,7 @@ RANKS = (
     ("harness.errors",),
     ("harness.settings", "harness.history", "harness.schedule.choices"),
     ("harness.findings",),
-    ("harness.invariants", "harness.schedule.strategies"),
+    ("harness.invariants", "harness.schedule.strategies", "harness.schedule.fragments"),
     ("harness.schedule",),
     ("harness.world",),
     ("harness.scenario",),

@@ -12,8 +12,9 @@ from harness import shrink as shrink_module
 from harness.engine import Misfit, Run, campaign, execute, follow
 from harness.invariants import Broken
 from harness.schedule.choices import FAULT, ORPHAN, Deviation, Option
+from harness.schedule.fragments import by_labels, by_lanes, by_steps, essence, lane_of
 from harness.schedule.strategies import Rotation, Seen
-from harness.shrink import Shrunk, by_labels, by_lanes, by_steps, essence, lane_of, shrink
+from harness.shrink import Shrunk, shrink
 from harness.world.world import World
 from tests.engine.planted import PLANTED, Planted, bystanders, failing_runs, say
 from tests.engine.worlds import fault, orphan, rerun_of, run_of, task, timer, told
@@ -273,6 +274,7 @@ def test_it_does_not_slip_to_another_bug_of_the_same_rule() -> None:
         small = shrink(run, budget_runs=BUDGET, wall_s=1e9)
         assert small.run.violations[0].message == "rare"
         assert len(small.run.deviations) == 2
+        assert [each.holds for each in small.counterfactuals].count(False) == 1
         alone = without(small.run, small.run.deviations[1])
         assert slips or (alone is not None and alone.violations[0].message == "common"), (
             "a naive shrinker has nowhere to slip to here"

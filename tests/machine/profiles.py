@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE", "") == "nightly"
 #: How many times as many programs, and as many rules in each, are tried at night.
@@ -23,6 +23,8 @@ def budget(*, examples: int, steps: int) -> settings:
         derandomize=True,
         database=None,
         report_multiple_bugs=False,
+        # No explaining: it would run the exchange hundreds of times more under a line tracer.
+        phases=(Phase.generate, Phase.shrink),
         # One rule may take a hundred steps of a whole exchange; how long that takes says nothing.
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],

@@ -1,0 +1,112 @@
+"""Choosers that follow a part of a recorded schedule and go first-in-first-out for the rest.
+
+Steps move when something is left out, so a part is followed by what ran instead of what, or by the
+order in which some lanes took their steps, and only if need be by step number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option
+
+
+def essence(label: str) -> str:
+    """A label without what changes when other things move: times and counters."""
+    if label.startswith("clock -> "):
+        label = "clock for " + label.partition(" for ")[2]
+    head, dot, count = label.rpartition(".")
+    return head if dot and count.isdigit() else label
+
+
+def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], Chooser]:
+    """Follow deviations wherever their situation comes up: ``taken`` is possible, ``first`` due.
+
+    A fault has no situation of its own: it strikes as soon as its virtual time has come. An orphan
+    has one in its instant: what it overtakes or is overtaken by there is what makes it dangerous.
+    """
+
+    def chooser(now_ms: Callable[[], int]) -> Chooser:
+        waiting: dict[str, list[str]] = {}
+        faults = [deviation for deviation in deviations if deviation.kind in (FAULT, ORPHAN)]
+        for deviation in deviations:
+            if deviation not in faults:
+                situation = waiting.setdefault(essence(deviation.first), [])
+                situation.append(essence(deviation.taken))
+
+        def choose(options: Sequence[Option], step: int) -> int:
+            if faults and _has_come(faults[0], now_ms(), options[0]):
+                for index, option in enumerate(options):
+                    if option.optional and option.label == faults[0].taken:
+                        del faults[0]
+                        return index
+            wanted = waiting.get(essence(options[0].label))
+            if wanted:
+                offered = [essence(option.label) for option in options]
+                for taken in wanted:
+                    if taken in offered:
+                        wanted.remove(taken)
+                        return offered.index(taken)
+            return 0
+
+        return choose
+
+    return chooser
+
+
+def _has_come(fault: Deviation, now_ms: int, first: Option) -> bool:
+    """Whether it is time for a fault or an orphan."""
+    if now_ms == fault.at_ms and fault.kind == ORPHAN:
+        return essence(first.label) == essence(fault.first)
+    return now_ms >= fault.at_ms
+
+
+def by_steps(deviations: Sequence[Deviation]) -> Chooser:
+    """Follow the bare numbers of deviations, as a token does, as far as they are possible."""
+    wanted = {deviation.step: deviation.choice for deviation in deviations}
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        choice = wanted.get(step, 0)
+        return choice if choice < len(options) else 0
+
+    return choose
+
+
+def lane_of(label: str) -> str:
+    """The lane whose step a label names; a timer belongs to the lane that sleeps."""
+    return label.rpartition(" for ")[2].partition(": ")[0]
+
+
+def by_lanes(order: Sequence[str], lanes: Sequence[str]) -> Callable[[Callable[[], int]], Chooser]:
+    """Keep the order in which ``lanes`` took their steps; everything else is first-in-first-out.
+
+    ``order`` is what ran in the failing run. A step of these lanes that is due too early is passed
+    over until its turn has come; when that is impossible, the rest is first-in-first-out.
+    """
+    wanted = [essence(label) for label in order if lane_of(label) in lanes]
+
+    def chooser(now_ms: Callable[[], int]) -> Chooser:
+        remaining = wanted[::-1]
+
+        def choose(options: Sequence[Option], step: int) -> int:
+            if not remaining:
+                return 0
+            first, following = essence(options[0].label), remaining[-1]
+            mine = lane_of(first) in lanes
+            if first == following:
+                remaining.pop()
+            elif mine or following.startswith("nemesis: "):
+                offered = [essence(option.label) for option in options]
+                if following in offered:
+                    remaining.pop()
+                    return offered.index(following)
+                for index, option in enumerate(options) if mine else ():
+                    if not option.optional and lane_of(option.label) not in lanes:
+                        return index
+                if mine:
+                    remaining.clear()
+            return 0
+
+        return choose
+
+    return chooser

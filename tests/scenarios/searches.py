@@ -1,0 +1,72 @@
+"""How the tests of the scenarios search: the default portfolio, one schedule after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache, wraps
+
+from harness.engine import Run, campaign, execute, follow
+from harness.invariants import Invariant
+from harness.scenario import Scenario
+from harness.schedule.strategies import PORTFOLIO, Rotation, Seen
+from harness.world.world import World
+from scenarios.paradex import paradex
+from target_stub.bugs import BUGS
+
+#: The data seed of the searches; any other would do.
+SEED = 1
+
+
+def runs(*, seed: int, schedules: int, variant: Mapping[str, str]) -> Iterator[Run]:
+    """The first schedules that a search with default settings would try."""
+    rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
+    with campaign():
+        for _ in range(schedules):
+            turn = rotation.next(seen)
+            assert turn is not None
+            name, choose = turn
+            run = execute(
+                paradex, seed=seed, choose=choose, variant=variant, fault_points=name == "fifo"
+            )
+            seen = Seen(max(seen.steps, run.steps), run.fault_points or seen.fault_points)
+            yield run
+
+
+@lru_cache(maxsize=len(BUGS))
+def found(name: str) -> Run | None:
+    """The first run in which the rule that must catch a bug was broken, within its budget."""
+    bug = BUGS[name]
+    tried = runs(seed=SEED, schedules=bug.budget, variant=paradex.variant(bug=name))
+    return next((run for run in tried if bug.breaks in broken(run)), None)
+
+
+def broken(run: Run) -> set[str]:
+    """The rules that a run broke."""
+    return {violation.invariant for violation in run.violations}
+
+
+def without(rule: str) -> Scenario:
+    """The scenario judged by all rules but one."""
+
+    @wraps(paradex.story)
+    async def story(world: World) -> None:
+        add: Callable[..., None] = world.add_invariants
+
+        def add_others(*invariants: Invariant) -> None:
+            add(*(each for each in invariants if each.name != rule))
+
+        world.add_invariants = add_others  # type: ignore[method-assign]
+        await paradex.story(world)
+
+    return replace(paradex, story=story)
+
+
+def again(run: Run, scenario: Scenario) -> Run:
+    """The same schedule in a variant of the scenario."""
+    return execute(
+        scenario,
+        seed=run.schedule.seed,
+        choose=follow(run.schedule, run.deviations),
+        variant=run.schedule.variant,
+    )

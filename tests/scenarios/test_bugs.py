@@ -1,0 +1,83 @@
+"""Every planted bug is a race: first-in-first-out order is clean, and the default search finds it.
+
+And nobody else is accused: the exchange without a bug, and the exchange of the incident with all
+of its guards, hold in every schedule that is tried here.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.campaign import Plan, explore
+from harness.engine import execute
+from scenarios.money_rules import NUMBERS, PROMISED_BY
+from scenarios.paradex import paradex
+from target_stub.bugs import BUGS
+from tests.scenarios.searches import broken, found, runs
+
+
+def test_every_rule_has_a_bug_that_it_must_catch() -> None:
+    assert {bug.breaks for bug in BUGS.values()} == {rule.__name__ for rule in NUMBERS.values()}
+
+
+def test_a_bug_runs_with_the_guard_that_promises_its_rule() -> None:
+    promised = {NUMBERS[number].__name__: guard for number, guard in PROMISED_BY.items()}
+    for name, bug in BUGS.items():
+        assert promised.get(bug.breaks, "") in ("", *bug.guards), name
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_replaces_one_class_and_cites_its_incident(name: str) -> None:
+    bug = BUGS[name]
+    assert bug.incident
+    assert len(bug.replaces) == 1
+    for correct, defective in bug.replaces.items():
+        assert issubclass(defective, correct)
+        assert bug.variant(correct, incarnation=bug.since) is defective
+        assert bug.variant(correct, incarnation=bug.since - 1) is correct
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_first_in_first_out_is_clean_whatever_is_planted(name: str) -> None:
+    for seed in (1, 2):
+        run = execute(paradex, seed=seed, variant=paradex.variant(bug=name))
+        assert not run.violations, run.violations
+        assert not run.unknown
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_default_search_finds_a_planted_bug_within_its_budget(name: str) -> None:
+    run = found(name)
+    assert run is not None, f"not found in {BUGS[name].budget} schedules"
+    assert broken(run) <= {BUGS[name].breaks, *BUGS[name].also}
+
+
+def test_the_incident_is_found_by_a_whole_campaign_and_repeats() -> None:
+    plan = Plan(seed=2, schedules=BUGS["index_zero"].budget, shrink_budget=0)
+    campaign = explore(paradex, plan)
+    (finding,) = campaign.findings
+    assert finding.violation.invariant == "funding_index_step_is_bounded"
+    assert finding.replays == (3, 3)
+    assert not campaign.unknown
+
+
+def test_the_exchange_without_a_bug_is_never_accused() -> None:
+    for seed in (1, 2):
+        for run in runs(seed=seed, schedules=40, variant=paradex.variant(bug="none")):
+            assert not run.violations, (run.token, run.violations)
+            assert not run.unknown
+
+
+def test_with_all_guards_the_incident_does_not_happen() -> None:
+    overlapped, judged = 0, dict.fromkeys((rule.__name__ for rule in NUMBERS.values()), 0)
+    schedules = 0
+    for seed in (1, 2, 3):
+        for run in runs(seed=seed, schedules=50, variant=paradex.variant(guards="all")):
+            assert not run.violations, (run.token, run.violations)
+            assert not run.unknown
+            schedules += 1
+            overlapped += not run.vacuous
+            for rule in judged:
+                judged[rule] += bool(run.judged[rule])
+    assert overlapped > schedules * 0.8
+    assert min(judged.values()) > schedules * 0.9, judged
