@@ -7,7 +7,7 @@ OLDEST_TRIO := 0.27.0
 .PHONY: run test check bench nightly clean
 
 run: $(VENV)/ready
-	$(BIN)/changeover run paradex-2026-01-19
+	$(BIN)/changeover run paradex-2026-01-19 --seed 6
 
 test: $(VENV)/ready-for-tests check
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests

@@ -27,13 +27,15 @@ class Site:
 
 def relative(path: str) -> str:
     """A path from the current directory or inside a package: nothing of one machine stays in it."""
-    try:
-        return Path(path).relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        parts = Path(path).parts
-        if "site-packages" in parts:
-            return "/".join(parts[parts.index("site-packages") + 1 :])
-        return "/".join(parts[-2:])
+    place = Path(path)
+    if not place.is_absolute():
+        return place.as_posix()
+    if place.is_relative_to(Path.cwd()):
+        return place.relative_to(Path.cwd()).as_posix()
+    top = place
+    while (top.parent / "__init__.py").exists():
+        top = top.parent
+    return place.relative_to(top.parent).as_posix()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,3 +96,9 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
     for path in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_table_of_rules_is_the_one_that_the_rules_make() -> None:
+    from scenarios.rule_table import markdown
+
+    assert (ROOT / "docs" / "invariants.md").read_text() == markdown()
