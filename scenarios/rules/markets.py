@@ -17,6 +17,7 @@ from scenarios.rules.money import usdc
 from target_stub.cloud.market_data import EPOCHS, TABLE
 from target_stub.core import State
 from target_stub.core.funding import step_bound
+from target_stub.core.money import plain
 
 
 def _rows(exchange: Exchange) -> str:
@@ -43,7 +44,7 @@ def funding_index_step_is_bounded(exchange: Exchange) -> Invariant:
         before, before_ms = last[event.resource]
         last[event.resource] = (index, at_ms)
         seen = changes.setdefault(event.resource, [])
-        seen.append(Change(event.step, f"{before:f}", f"{index:f}"))
+        seen.append(Change(event.step, plain(before), plain(index)))
         elapsed_ms = max(abs(at_ms - before_ms), exchange.spec.funding_tick_ms)
         bound = _bound(exchange, symbol, at_ms, elapsed_ms)
         step = index - before
@@ -51,10 +52,10 @@ def funding_index_step_is_bounded(exchange: Exchange) -> Invariant:
             return None
         where = "published on the chain" if place.startswith("chain") else "committed"
         raise Broken(
-            f"The {symbol} funding index jumped from {before} to {index:f} ({where}). In "
-            f"{elapsed_ms / 1000:g} s funding can move it by {bound:f} at most.",
-            before=f"{before:f}",
-            after=f"{index:f}",
+            f"The {symbol} funding index jumped from {plain(before)} to {plain(index)} ({where}). "
+            f"In {elapsed_ms / 1000:g} s funding can move it by {plain(bound)} at most.",
+            before=plain(before),
+            after=plain(index),
             changes=seen[-2:],
             consequence=_consequence(exchange.chain.state, symbol, step),
         )
@@ -131,7 +132,7 @@ def nothing_reverts_to_a_default(exchange: Exchange) -> Invariant:
 
 
 def _plain(value: object) -> str:
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def recovered_state_is_durable_state(exchange: Exchange) -> Invariant:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 #: Which of the things that are possible: taken modulo their number.
 WHICH = st.integers(0, 15)
-STEPS = st.integers(0, 24)
+STEPS = st.integers(0, 16)
 CHOICES = st.lists(WHICH, min_size=1, max_size=24)
 TIMERS = st.integers(0, 8)
 HUNDREDS = st.integers(1, 20)
