@@ -115,7 +115,9 @@ class ExchangeMachine(RuleBasedStateMachine):
         held.send("chain", "submit", command)
 
     @rule(account=WHICH, market=MARKET, side=SIDE, lots=LOTS, away=AWAY, how=HOW)
-    def place(self, account: int, market: int, side: Side, lots: int, away: int, how: str) -> None:
+    def place(  # noqa: PLR0917  (Hypothesis passes them by name)
+        self, account: int, market: int, side: Side, lots: int, away: int, how: str
+    ) -> None:
         """Somebody places an order, so many steps of 100 ticks away from the opening price."""
         held = self.held
         spec, path, listing = MARKETS[market]

@@ -35,9 +35,9 @@ from tests.machine.model import Model, Sent
 SEED = 11
 MARKETS = ALL_MARKETS[:2]
 PEOPLE = population(SEED, 0, tuple(listing for _, _, listing in MARKETS))
-#: Those who act: six rich traders, the thin long who is due after a small fall, and his counterpart.
+#: Those who act: six rich traders, the thin long who is due after a small fall, and his opposite.
 ACCOUNTS = (*PEOPLE.traders[:6], *sorted({*PEOPLE.balances} - {*PEOPLE.traders}))
-#: The services that are restarted. Mode control and the oracle feed keep nothing that could go wrong.
+#: The services that are restarted; mode control and the oracle feed keep nothing that can break.
 RESTARTED = ("market_data", "publisher", "matching", "risk", "chain")
 #: How many steps first-in-first-out may take to answer every client.
 ANSWER_STEPS_MAX = 4_000
@@ -98,9 +98,7 @@ class SmallExchange:
         )
         observer = self.observe
         correct = self.exchange.chain
-        self.exchange.chain = chain(
-            correct.genesis, mode_gate=correct.mode_gate, observer=observer
-        )
+        self.exchange.chain = chain(correct.genesis, mode_gate=correct.mode_gate, observer=observer)
         self.model = Model(self.exchange.chain.genesis)
         self.sent: list[Sent] = []
         self.world.add_invariants(*rules_in_force(self.exchange))
@@ -294,7 +292,7 @@ class SmallExchange:
 
 
 async def turn_pages() -> None:
-    """There is always a next minute, so a moment in which everybody is dead does not end the run."""
+    """There is always a next minute, so a moment when everybody is dead does not end the run."""
     while True:
         await trio.sleep(60)
 
