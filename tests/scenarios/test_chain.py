@@ -1,0 +1,110 @@
+"""The chain: every height is a snapshot, and a rollback returns to one exactly."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from target_stub.chain import Chain
+from target_stub.core import (
+    BTC_USD_PERP,
+    JANUARY_2026,
+    Command,
+    Deposit,
+    Duplicate,
+    Mode,
+    OracleUpdate,
+    PublishMarket,
+    Rejected,
+    SetMode,
+    SettleTrade,
+    Side,
+    Usdc,
+    digest,
+    genesis,
+    seeded,
+)
+from target_stub.core.audit import conservation_gap
+
+
+def chain(*, mode_gate: bool = False) -> Chain:
+    """A chain with one market and two people."""
+    people = {"ann": Usdc(Decimal(10_000)), "bob": Usdc(Decimal(10_000))}
+    ledger = Chain(
+        seeded(genesis(JANUARY_2026, [BTC_USD_PERP]), people),
+        mode_gate=mode_gate,
+    )
+    ledger.submit(
+        OracleUpdate(
+            id="oracle",
+            at_ms=0,
+            market="BTC-USD-PERP",
+            spot_usd=Decimal(93_000),
+            usdc_price=Decimal("0.9998"),
+        )
+    )
+    ledger.submit(
+        PublishMarket(
+            id="opening",
+            at_ms=0,
+            market="BTC-USD-PERP",
+            mark_price=Decimal(93_000),
+            funding_index=Decimal("-2819.53434361"),
+            premium=Decimal(0),
+        )
+    )
+    return ledger
+
+
+def deposit(number: int) -> Command:
+    """One deposit of 50 USDC."""
+    return Deposit(id=f"deposit-{number}", at_ms=number, account="ann", amount=Usdc(Decimal(50)))
+
+
+def test_every_height_is_a_snapshot_that_a_rollback_returns_to() -> None:
+    ledger = chain()
+    digests = [digest(ledger.state)]
+    for number in range(5):
+        ledger.submit(deposit(number))
+        digests.append(digest(ledger.state))
+    assert len(set(digests)) == 6
+    first = ledger.height - 5
+    for height in range(ledger.height, first - 1, -1):
+        assert digest(ledger.rollback(height)) == digests[height - first]
+        assert conservation_gap(ledger.state) == Usdc(Decimal(0))
+
+
+def test_what_was_rolled_back_never_happened_and_can_happen_again() -> None:
+    ledger = chain()
+    ledger.submit(deposit(1))
+    assert isinstance(ledger.submit(deposit(1))[0], Duplicate)
+    ledger.rollback(2)
+    (event,) = ledger.submit(deposit(1))
+    assert not isinstance(event, Duplicate)
+    assert ledger.state.accounts["ann"].balance_usdc == Decimal(10_050)
+
+
+@pytest.mark.parametrize("height", [-1, 99])
+def test_a_height_that_never_was_is_refused(height: int) -> None:
+    ledger = chain()
+    with pytest.raises(ValueError, match="cannot roll back"):
+        ledger.rollback(height)
+
+
+def test_with_the_gate_a_trade_outside_ok_is_busted() -> None:
+    trade = SettleTrade(
+        id="trade",
+        at_ms=1,
+        market="BTC-USD-PERP",
+        price=Decimal(93_000),
+        size=Decimal("0.1"),
+        buyer="ann",
+        seller="bob",
+        taker_side=Side.BUY,
+    )
+    for mode_gate in (False, True):
+        ledger = chain(mode_gate=mode_gate)
+        ledger.submit(SetMode(id="mode", at_ms=1, mode=Mode.MAINTENANCE))
+        events = ledger.submit(trade)
+        assert isinstance(events[0], Rejected) is mode_gate
