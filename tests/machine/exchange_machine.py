@@ -12,6 +12,7 @@ from outside, so between two rules time and randomness are the real ones that Hy
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import ClassVar, TypeVar
@@ -20,7 +21,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from harness.world.service import Service
-from target_stub.chain import Chain
 from target_stub.core import (
     CancelOrder,
     Deposit,
@@ -64,15 +64,14 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     guards: ClassVar[frozenset[str]] = frozenset(GUARDS)
     bug: ClassVar[str] = ""
-    chain: ClassVar[type[Chain]] = Chain
     restarted: ClassVar[Sequence[str]] = RESTARTED
+    #: What all programs of this machine did together.
+    tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
-        self.held = SmallExchange(
-            guards=self.guards, bug=self.bug, chain=self.chain, restarted=self.restarted
-        )
+        self.held = SmallExchange(guards=self.guards, bug=self.bug, restarted=self.restarted)
 
     def teardown(self) -> None:
         """Answer everybody and compare, unless a rule is broken; then unwind in any case."""
@@ -81,6 +80,7 @@ class ExchangeMachine(RuleBasedStateMachine):
                 self.answer_everybody()
         finally:
             self.held.close()
+            self.tally.update(self.held.numbers())
 
     def expect_none(self, problem: str) -> None:
         """Fail with a problem, if there is one."""
@@ -174,6 +174,12 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.held.take_first(steps)
         self.held.take_timers(timers)
 
+    @rule(timers=TIMERS)
+    def reach_next_phase(self, timers: int) -> None:
+        """Everybody goes on until a service enters a phase of its life; then timers strike."""
+        self.held.take_until_phase()
+        self.held.take_timers(timers)
+
     @rule(timer=WHICH)
     def oversleep(self, timer: int) -> None:
         """One of the timers ahead strikes, whichever; everybody whose time came before is late."""
@@ -211,11 +217,10 @@ class RestartingExchangeMachine(ExchangeMachine):
         self.held.crash(self.service(service, 1, 2))
 
     @precondition(candidates(0))
-    @rule(service=WHICH, steps=STEPS, timers=TIMERS)
-    def start(self, service: int, steps: int, timers: int) -> None:
-        """A service that is down boots, and everybody goes on."""
-        self.held.start(self.service(service, 0))
-        self.go_on(steps, timers)
+    @rule(service=WHICH, steps=STEPS)
+    def start(self, service: int, steps: int) -> None:
+        """A service that is down boots, and goes on so many steps alone."""
+        self.held.take_of_lane(self.held.start(self.service(service, 0)), steps)
 
     @precondition(candidates(1))
     @rule(service=WHICH)
@@ -224,11 +229,10 @@ class RestartingExchangeMachine(ExchangeMachine):
         self.held.stop(self.service(service, 1))
 
     @precondition(candidates(1))
-    @rule(service=WHICH, steps=STEPS, timers=TIMERS)
-    def begin_rolling_restart(self, service: int, steps: int, timers: int) -> None:
-        """The next incarnation starts beside the old one, and everybody goes on."""
-        self.held.start(self.service(service, 1))
-        self.go_on(steps, timers)
+    @rule(service=WHICH, steps=STEPS)
+    def begin_rolling_restart(self, service: int, steps: int) -> None:
+        """The next incarnation starts beside the old one, and goes on so many steps alone."""
+        self.held.take_of_lane(self.held.start(self.service(service, 1)), steps)
 
     @precondition(candidates(2))
     @rule(service=WHICH)

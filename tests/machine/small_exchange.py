@@ -25,11 +25,12 @@ from scenarios.outside import EXTERNAL_RATES, USDC_PRICE
 from scenarios.paradex import MARKETS as ALL_MARKETS
 from scenarios.paradex import opening_row
 from scenarios.people import population
-from target_stub.chain import Block, Chain
+from target_stub.chain import Block
 from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.cloud.oracle_feed import Quote
 from target_stub.cloud.trader import Trader
-from target_stub.core import JANUARY_2026, Command, State
+from target_stub.core import JANUARY_2026, Command, Duplicate, Filled, State
+from target_stub.core.events import Deposited
 from tests.machine.model import Model, Sent
 
 SEED = 11
@@ -39,6 +40,8 @@ PEOPLE = population(SEED, 0, tuple(listing for _, _, listing in MARKETS))
 ACCOUNTS = (*PEOPLE.traders[:6], *sorted({*PEOPLE.balances} - {*PEOPLE.traders}))
 #: The services that are restarted; mode control and the oracle feed keep nothing that can break.
 RESTARTED = ("market_data", "publisher", "matching", "risk", "chain")
+#: How long to wait for a phase of somebody's life, in steps; most of the time nobody changes.
+PHASE_STEPS_MAX = 40
 #: How many steps first-in-first-out may take to answer every client.
 ANSWER_STEPS_MAX = 4_000
 
@@ -79,7 +82,6 @@ class SmallExchange:
         *,
         guards: frozenset[str],
         bug: str = "",
-        chain: type[Chain] = Chain,
         restarted: Sequence[str] = RESTARTED,
     ) -> None:
         self.restarted = tuple(restarted)
@@ -96,9 +98,7 @@ class SmallExchange:
             people=PEOPLE,
             prices=self.outside.prices,
         )
-        observer = self.observe
-        correct = self.exchange.chain
-        self.exchange.chain = chain(correct.genesis, mode_gate=correct.mode_gate, observer=observer)
+        self.exchange.chain.observer = self.observe
         self.model = Model(self.exchange.chain.genesis)
         self.sent: list[Sent] = []
         self.world.add_invariants(*rules_in_force(self.exchange))
@@ -141,6 +141,14 @@ class SmallExchange:
         """Go on first-in-first-out."""
         for _ in range(steps):
             self.take(self.simulation.options()[0])
+
+    def take_until_phase(self) -> None:
+        """Go on first-in-first-out until some service enters a phase: it hydrates, or drains."""
+        for _ in range(PHASE_STEPS_MAX):
+            mark = len(self.simulation.history)
+            self.take_first(1)
+            if any(event.kind == "phase" for event in self.simulation.history.since(mark)):
+                return
 
     def take_any(self, choice: int) -> None:
         """Take one option, whichever it is."""
@@ -289,6 +297,20 @@ class SmallExchange:
             return f"acknowledged_exactly_once: {gap}"
         self.world.judge.at_end(self.simulation.history, self.moment)
         return self.problem()
+
+    def numbers(self) -> dict[str, int]:
+        """What the run did, so that nobody takes an idle one for a good one."""
+        events = [event for block in self.exchange.chain.blocks for event in block.events]
+        return {
+            "programs": 1,
+            "steps": self.simulation.steps,
+            "restarts": self.world.restarts,
+            "writes during a restart": self.world.overlapped,
+            "commands": len(self.sent),
+            "deposits": sum(isinstance(event, Deposited) for event in events),
+            "fills": sum(isinstance(event, Filled) for event in events),
+            "commands that came twice": sum(isinstance(event, Duplicate) for event in events),
+        }
 
 
 async def turn_pages() -> None:

@@ -1,66 +1,127 @@
-"""The state machine passes on the clean exchange, and finds what is planted in it."""
+"""The state machine holds the clean exchange and finds what was planted in it.
+
+The same rules run against the exchange with all guards, against the bug of 19 January 2026, and
+against a chain that forgets what it has done. Without restarts that first bug must not show.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
+from typing import ClassVar
 
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import rule
 
+from target_stub.bugs import BUGS, Bug
 from target_stub.chain import Chain
-from target_stub.core import Command, Event
+from target_stub.core import Side, State
 from target_stub.core.state import AppliedIds
-from tests.machine.exchange_machine import ExchangeMachine, RestartingExchangeMachine, RuleBroken
+from target_stub.guards import GUARDS
+from tests.machine.exchange_machine import ExchangeMachine, RestartingExchangeMachine
 from tests.machine.profiles import budget
+from tests.machine.runs import falsify, survives, variant
+from tests.machine.small_exchange import ACCOUNTS
+
+NO_GUARDS: frozenset[str] = frozenset()
+
+
+def test_the_guarded_exchange_holds_whatever_is_restarted() -> None:
+    machine = variant(RestartingExchangeMachine)
+    survives(machine, budget(examples=50, steps=40))
+    for what in ("restarts", "writes during a restart", "deposits", "fills"):
+        assert machine.tally[what] >= 10, machine.tally
+
+
+def test_the_machine_finds_the_index_that_became_zero() -> None:
+    machine = variant(
+        RestartingExchangeMachine, bug="index_zero", guards=NO_GUARDS, restarted=("market_data",)
+    )
+    found = falsify(machine, budget(examples=800, steps=25))
+    assert found.invariant == "funding_index_step_is_bounded"
+    assert len(found.program) <= 10
+
+
+def test_without_a_restart_the_same_bug_does_not_show() -> None:
+    machine = variant(ExchangeMachine, bug="index_zero", guards=NO_GUARDS)
+    survives(machine, budget(examples=50, steps=40))
+    assert machine.tally["restarts"] == 0
+    assert machine.tally["fills"] >= 10
 
 
 class ForgetsWhatItApplied(Chain):
-    """A chain that books a command again whenever it is sent again."""
+    """Keeps the balances but not the ids of the commands that made them."""
 
-    def submit(self, command: Command) -> tuple[Event, ...]:
-        """Apply a command as if it had never been seen."""
-        if self.blocks:
-            last = self.blocks[-1]
-            self.blocks[-1] = replace(last, state=replace(last.state, applied=AppliedIds()))
-        return super().submit(command)
+    @property
+    def state(self) -> State:
+        """The newest state, as if nothing had ever been applied."""
+        return replace(super().state, applied=AppliedIds())
 
 
-class UnguardedMachine(RestartingExchangeMachine):
-    """The exchange of the incident day."""
-
-    guards = frozenset()
-    bug = "index_zero"
-    restarted = ("market_data",)
-
-
-class UnguardedMachineWithoutRestarts(ExchangeMachine):
-    """The same exchange, which nobody restarts."""
-
-    guards = frozenset()
-    bug = "index_zero"
-
-
-class ForgetfulMachine(RestartingExchangeMachine):
-    """An exchange whose chain knows no duplicates."""
-
-    chain = ForgetsWhatItApplied
-
-
-def test_the_clean_exchange_passes() -> None:
-    run_state_machine_as_test(RestartingExchangeMachine, settings=budget(examples=100, steps=30))
-
-
-def test_the_incident_is_found_by_restarting() -> None:
-    with pytest.raises(RuleBroken, match="funding_index_step_is_bounded"):
-        run_state_machine_as_test(UnguardedMachine, settings=budget(examples=400, steps=30))
-
-
-def test_without_restarts_the_same_bug_sleeps() -> None:
-    run_state_machine_as_test(
-        UnguardedMachineWithoutRestarts, settings=budget(examples=60, steps=30)
+def test_the_machine_finds_a_chain_that_applies_a_command_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted = Bug(
+        text="the chain forgets which commands it has applied",
+        breaks="chain_equals_model",
+        incident="none",
+        budget=0,
+        replaces={Chain: ForgetsWhatItApplied},
     )
+    monkeypatch.setitem(BUGS, "forgets_ids", planted)
+    found = falsify(variant(ExchangeMachine, bug="forgets_ids"), budget(examples=100, steps=40))
+    assert found.invariant == planted.breaks
+    assert len(found.program) <= 6
 
 
-def test_a_chain_that_forgets_what_it_applied_is_found_by_the_model() -> None:
-    with pytest.raises(RuleBroken):
-        run_state_machine_as_test(ForgetfulMachine, settings=budget(examples=300, steps=30))
+def test_the_same_programs_run_the_same_steps_every_time() -> None:
+    class Digesting(RestartingExchangeMachine):
+        digests: ClassVar[list[str]] = []
+
+        def teardown(self) -> None:
+            super().teardown()
+            self.digests.append(self.held.simulation.digest())
+
+    runs = []
+    for _ in range(2):
+        Digesting.digests.clear()
+        survives(Digesting, budget(examples=8, steps=30))
+        runs.append(tuple(Digesting.digests))
+    assert len(set(runs[0])) > 1
+    assert runs[0] == runs[1]
+
+
+def test_a_machine_whose_rule_fails_leaves_no_simulation_open() -> None:
+    class Failing(ExchangeMachine):
+        @rule()
+        def fail(self) -> None:
+            raise AssertionError("on purpose")
+
+    assert falsify(Failing, budget(examples=20, steps=10)).message == "on purpose"
+
+
+@pytest.mark.xfail(
+    reason="matching forgets its orders in a restart: one that is sent again trades again"
+)
+def test_an_order_that_is_sent_again_after_a_restart_trades_its_size_once() -> None:
+    machine = RestartingExchangeMachine()
+    held, services = machine.held, machine.held.world.services
+    held.restarted = ("matching",)
+    try:
+        machine.place(1, market=0, side=Side.SELL, lots=1, away=0, how="limit")
+        machine.answer_everybody()
+        machine.place(0, market=0, side=Side.BUY, lots=1, away=0, how="limit")
+        while held.exchange.chain.state.account(ACCOUNTS[0]).size("BTC-USD-PERP") == 0:
+            held.take_first(1)
+        held.crash(services["matching"])
+        machine.answer_everybody()
+        machine.place(2, market=0, side=Side.SELL, lots=1, away=0, how="limit")
+        machine.answer_everybody()
+        bought = held.exchange.chain.state.account(ACCOUNTS[0]).size("BTC-USD-PERP")
+    finally:
+        held.close()
+    assert bought == Decimal("0.020"), "one order for 0.020 bought it twice"
+
+
+def test_every_guard_is_on_unless_a_test_says_otherwise() -> None:
+    assert RestartingExchangeMachine.guards == frozenset(GUARDS)
