@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.replay import replay
     from harness.scenario import restart, scenario
     from harness.schedule.choices import Schedule
+    from harness.schedule.memory import Shared, touch
     from harness.schedule.simulation import Simulation
     from harness.world.world import World
 
@@ -29,6 +30,7 @@ __all__ = [
     "Invariant",
     "Plan",
     "Schedule",
+    "Shared",
     "Simulation",
     "UsageError",
     "World",
@@ -37,6 +39,7 @@ __all__ = [
     "replay",
     "restart",
     "scenario",
+    "touch",
 ]
 
 _HOMES = {
@@ -45,6 +48,7 @@ _HOMES = {
     "Invariant": "harness.invariants",
     "Plan": "harness.campaign",
     "Schedule": "harness.schedule.choices",
+    "Shared": "harness.schedule.memory",
     "Simulation": "harness.schedule.simulation",
     "UsageError": "harness.errors",
     "World": "harness.world.world",
@@ -53,6 +57,7 @@ _HOMES = {
     "replay": "harness.replay",
     "restart": "harness.scenario",
     "scenario": "harness.scenario",
+    "touch": "harness.schedule.memory",
 }
 
 

@@ -90,6 +90,11 @@ class Books:
             return self.lanes.get(self.acting.lane, _NEMESIS)
         return _NO_LANE
 
+    def give_birth(self, option: Option) -> None:
+        """Note that the step which goes on has made this option possible."""
+        if self.applied:
+            option.born_of(self.applied[-1])
+
     def emit(
         self,
         kind: str,

@@ -72,14 +72,25 @@ class Option:
     is over, or stuck.
     """
 
-    __slots__ = ("footprint", "kind", "lane")
+    __slots__ = ("children", "footprint", "kind", "lane", "ordinal", "parent")
 
     optional = False
+    #: The option whose step made this one possible, and the how-manieth of its children it is.
+    parent: Option | None
+    ordinal: int
 
     def __init__(self, *, kind: str, lane: str, footprint: Footprint = NOTHING) -> None:
         self.kind = kind
         self.lane = lane
         self.footprint = footprint
+        self.children = 0
+        self.parent = None
+        self.ordinal = 0
+
+    def born_of(self, parent: Option) -> None:
+        """Say whose step made this possible."""
+        self.parent = parent
+        self.ordinal = parent.children = parent.children + 1
 
     @property
     def label(self) -> str:
@@ -90,6 +101,17 @@ class Option:
     def actor(self) -> str:
         """Whose move it is, finer than the lane: the task that runs, asked, or sleeps."""
         return self.label
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Who this is in every order of the same run: by descent, never by a count of the run.
+
+        Two runs in which independent steps only trade places give the same task, request or
+        timer the same key, which labels with their counters and positions do not promise.
+        """
+        if self.parent is None:
+            return (self.label,)
+        return (*self.parent.key, str(self.ordinal))
 
     @property
     def batch_legal(self) -> bool:

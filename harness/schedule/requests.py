@@ -132,6 +132,7 @@ class Requests(Books, ABC):
             raise ConnectionError("the run is over")
         self.numbers += 1
         operation = Operation(self, name, effect, number=self.numbers, **details)
+        self.give_birth(operation)
         self.arrivals.append(operation)
         if operation.enabled is not None:
             self.conditional += 1
@@ -150,7 +151,10 @@ class Requests(Books, ABC):
 
     def decide(self, lane: str, outcomes: Sequence[tuple[str, Callable[[], None]]]) -> None:
         """Leave something open to the scheduler: the next choice is among these outcomes only."""
-        self.decisions.append(tuple(Decision(self, lane, name, then) for name, then in outcomes))
+        decisions = tuple(Decision(self, lane, name, then) for name, then in outcomes)
+        for decision in decisions:
+            self.give_birth(decision)
+        self.decisions.append(decisions)
 
     def offer_fault(
         self,

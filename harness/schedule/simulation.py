@@ -17,7 +17,7 @@ import trio
 from harness.errors import ChangeoverError, RefusedError, StepNeverYieldsError
 from harness.schedule import blocked, sandbox
 from harness.schedule.books import Ending, Limits
-from harness.schedule.choices import OPERATION, TASK, Option
+from harness.schedule.choices import NOTHING, OPERATION, TASK, Option
 from harness.schedule.kernel import Kernel, Task
 from harness.schedule.lanes import Inbox, Lane, TaskOption
 from harness.schedule.operations import Idle
@@ -163,6 +163,7 @@ class Simulation(Requests):
             lane.upcoming -= 1
             self.batch_legal = False
         option.last_step = self.steps
+        option.footprint = NOTHING
         self.running_task = option
         goes_on = kernel.advance(option.task)
         self.running_task = None
@@ -327,6 +328,7 @@ class Simulation(Requests):
         name = task.name.rsplit(".", 1)[-1]
         self.numbers += 1
         option = TaskOption(self, lane, task, name=lane.name_task(name), order=self.numbers)
+        self.give_birth(option)
         self.tasks[task] = option
         return option
 

@@ -89,6 +89,7 @@ class Timers:
         option = TimerOption(self, deadline, cancel_scope, number=self._count, owner=owner)
         if running is not None:
             option.lane = running.lane
+        self.simulation.give_birth(option)
         self._by_scope[cancel_scope] = option
         insort(self.pending, (deadline, option.number, option))
 

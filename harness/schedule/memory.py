@@ -1,0 +1,69 @@
+"""Memory that tasks of one process share: who touches what, told before it happens.
+
+Of an ordinary step nobody knows beforehand which variables it will touch, so all steps of a lane
+count as if they touched all of its memory. A target that wants to be searched and proved more
+finely says so where it matters: what follows :func:`touch`, up to the next ``await`` that yields,
+touches these resources and no other shared memory. Outside a simulation this is a checkpoint of
+trio and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import trio
+
+from harness.schedule.choices import Footprint
+from harness.schedule.sandbox import active
+
+T = TypeVar("T")
+
+
+async def touch(resource: str, how: str = "write") -> None:
+    """A scheduling point; the step that follows it does this to this variable and no more.
+
+    ``how`` is ``'read'`` or ``'write'``. The promise is the target's own: a step that touches
+    other memory as well can hide a race from a proof, though not from a search.
+    """
+    simulation = active()
+    if simulation is not None and (running := simulation.running_task) is not None:
+        running.footprint = Footprint(((f"memory/{running.lane}/{resource}", how),))
+    await trio.lowlevel.checkpoint()
+
+
+class Shared(Generic[T]):
+    """A variable that tasks of one process share; every access is a scheduling point of its own.
+
+    ``value`` is what it holds now, for rules and other onlookers, without a scheduling point.
+    """
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: T) -> None:
+        self.name = name
+        self.value = value
+
+    async def get(self) -> T:
+        """Read it."""
+        await touch(self.name, "read")
+        return self.value
+
+    async def set(self, value: T) -> None:
+        """Write it."""
+        await touch(self.name)
+        self.value = value
+
+    async def update(self, function: Callable[[T], T]) -> T:
+        """Read, compute and write it in one step that nobody can come between; the new value."""
+        await touch(self.name)
+        self.value = function(self.value)
+        return self.value
+
+    async def compare_and_set(self, expected: T, value: T) -> bool:
+        """Write it in one step if it is what was expected; whether it was."""
+        await touch(self.name)
+        if self.value != expected:
+            return False
+        self.value = value
+        return True
