@@ -30,7 +30,8 @@ from harness.findings.finding import Finding, Shrinking
 from harness.repeat import Difference, same_twice
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser
-from harness.schedule.strategies import PORTFOLIO, Rotation, Seen
+from harness.schedule.strategies.portfolio import PORTFOLIO, Rotation
+from harness.schedule.strategies.protocol import Seen
 from harness.shrink import shrink
 from harness.statistics import Statistics
 
@@ -195,11 +196,9 @@ class _Search:
             seed=plan.seed,
             choose=choose,
             variant=plan.variant,
-            fault_points=strategy == "fifo",
+            profiled=strategy == "fifo",
         )
-        self.seen = Seen(
-            max(self.seen.steps, run.steps), run.fault_points or self.seen.fault_points
-        )
+        self.seen = self.seen.after([run.lesson(self.number, strategy)])
         if not self.mine:
             return ""
         check_trustworthy(run)

@@ -22,7 +22,8 @@ from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Deviation, Option, Schedule, labels
 from harness.schedule.sandbox import installed
 from harness.schedule.simulation import Ending, Limits, Simulation
-from harness.schedule.strategies import choose_first
+from harness.schedule.strategies.profiling import Profiler
+from harness.schedule.strategies.protocol import Lesson, Profile, choose_first
 from harness.world.world import World
 
 #: How often the garbage collector runs, in runs of a campaign; never inside a run.
@@ -55,13 +56,14 @@ class Run:
     writes: int
     overlapped: int
     faults: int
-    fault_points: tuple[tuple[int, int], ...]
     reached: Mapping[str, int]
     batch_legal: bool
     history: History
     digest: str = ""
     taken: tuple[str, ...] = ()
     offered: tuple[tuple[str, ...], ...] = ()
+    profile: Profile | None = None
+    covered: tuple[str, ...] = ()
 
     @property
     def violated(self) -> bool:
@@ -77,6 +79,18 @@ class Run:
     def token(self) -> str:
         """The run in one line."""
         return self.schedule.token
+
+    def lesson(self, number: int, strategy: str) -> Lesson:
+        """What this run, the ``number``-th of a campaign, teaches the strategies."""
+        return Lesson(
+            number=number,
+            strategy=strategy,
+            steps=self.steps,
+            violated=self.violated,
+            profile=self.profile,
+            covered=self.covered,
+            choices=tuple(sorted(self.schedule.choices.items())),
+        )
 
 
 class Misfit(UntrustworthyError):
@@ -131,16 +145,16 @@ def execute(
     variant: Mapping[str, str] | None = None,
     digested: bool = False,
     recorded: bool = False,
-    fault_points: bool = False,
+    profiled: bool = False,
     until_violation: bool = False,
     clocked: Callable[[Callable[[], int]], Chooser] | None = None,
 ) -> Run:
     """Run one schedule of a scenario and judge it.
 
     ``digested`` asks for the digest, ``recorded`` for the labels of all steps and options,
-    ``fault_points`` for where faults were offered; each costs time. ``until_violation`` ends the
-    run at the first violation, and a run without one then has no digest. ``clocked`` makes a
-    chooser that also sees the virtual time in milliseconds; it is used instead of ``choose``.
+    ``profiled`` for the profile that strategies learn from; each costs time. ``until_violation``
+    ends the run at the first violation, and a run without one then has no digest. ``clocked``
+    makes a chooser that also sees the virtual time in milliseconds, instead of ``choose``.
     """
     _collect_now_and_then()
     variant = dict(variant or {})
@@ -152,7 +166,7 @@ def execute(
         epoch_s=scenario.epoch_s,
     )
     world = World(simulation, seed=seed, guards=guards, bug=bug)
-    recorder = _Recorder(simulation, world, recorded=recorded, fault_points=fault_points)
+    recorder = _Recorder(simulation, world, recorded=recorded, profiled=profiled)
     with simulation:
         simulation.faults_left = scenario.faults_max
         for fault in scenario.faults:
@@ -193,13 +207,13 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
         writes=world.writes,
         overlapped=world.overlapped,
         faults=scenario.faults_max - simulation.faults_left,
-        fault_points=tuple(recorder.fault_points),
         reached=dict(world.reached),
         batch_legal=simulation.batch_legal,
         history=simulation.history,
         digest=recorder.digest,
         taken=labels(simulation.applied) if recorder.recorded else (),
         offered=tuple(recorder.offered),
+        profile=recorder.profiler.profile if recorder.profiler else None,
     )
 
 
@@ -207,16 +221,15 @@ class _Recorder:
     """Keeps the books of one run while it is driven."""
 
     def __init__(
-        self, simulation: Simulation, world: World, *, recorded: bool, fault_points: bool
+        self, simulation: Simulation, world: World, *, recorded: bool, profiled: bool
     ) -> None:
         self.simulation = simulation
         self.world = world
         self.recorded = recorded
-        self.wants_fault_points = fault_points
+        self.profiler = Profiler() if profiled else None
         self.until_violation = False
         self.deviations: list[Deviation] = []
         self.offered: list[tuple[str, ...]] = []
-        self.fault_points: list[tuple[int, int]] = []
         self.ending = Ending("finished")
         self.notes: tuple[str, ...] = ()
         self.digest = ""
@@ -246,10 +259,8 @@ class _Recorder:
                 )
             if self.recorded:
                 self.offered.append(labels(options))
-            if self.wants_fault_points:
-                self.fault_points += [
-                    (step, position) for position, offered in enumerate(options) if offered.optional
-                ]
+            if self.profiler:
+                self.profiler.note(step, options, option)
             mark = len(history)
             simulation.apply(option)
             if len(history) > mark:

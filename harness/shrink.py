@@ -16,7 +16,7 @@ from harness.engine import Run, execute, follow
 from harness.findings.finding import Counterfactual, Shrinking
 from harness.schedule.choices import FAULT, ORPHAN, TIMER, Chooser, Deviation
 from harness.schedule.fragments import by_labels, by_lanes, by_steps, essence, lane_of
-from harness.schedule.strategies import choose_first, spread
+from harness.schedule.strategies.protocol import choose_first, spread
 
 _monotonic = time.monotonic
 #: A schedule with no more choices than this is small enough for the systematic part at once.
@@ -97,7 +97,6 @@ class _Shrinker:
         *,
         choose: Chooser = choose_first,
         clocked: Callable[[Callable[[], int]], Chooser] | None = None,
-        fault_points: bool = False,
     ) -> Run:
         self.budget.spent += 1
         schedule = self.best.schedule
@@ -109,7 +108,6 @@ class _Shrinker:
             variant=schedule.variant,
             digested=True,
             until_violation=True,
-            fault_points=fault_points,
         )
 
     def _same(self, run: Run) -> bool:

@@ -16,7 +16,7 @@ from harness.findings import store
 from harness.findings.finding import Finding
 from harness.repeat import Difference
 from harness.scenario import Scenario
-from harness.schedule.strategies import parse_names
+from harness.schedule.strategies.portfolio import parse_names
 from harness.settings import Profile
 from harness.statistics import Statistics
 

@@ -15,7 +15,8 @@ from time import perf_counter
 
 from harness.engine import Run, campaign, execute
 from harness.scenario import Scenario, find
-from harness.schedule.strategies import Rotation, Seen, parse_names
+from harness.schedule.strategies.portfolio import Rotation, parse_names
+from harness.schedule.strategies.protocol import Seen
 from harness.shrink import shrink
 from scenarios import paradex
 from tests.benchmarks.table import WIDTH, say
@@ -41,10 +42,10 @@ def search(scenario: Scenario, strategies: str, *, seed: int, schedules: int) ->
         if turn is None:
             return Search(seed, number - 1)
         strategy, choose = turn
-        run = execute(scenario, seed=seed, choose=choose, fault_points=strategy == "fifo")
+        run = execute(scenario, seed=seed, choose=choose, profiled=strategy == "fifo")
         if run.violated:
             return Search(seed, number, strategy, run)
-        seen = Seen(max(seen.steps, run.steps), run.fault_points or seen.fault_points)
+        seen = seen.after([run.lesson(number, strategy)])
     return Search(seed, schedules)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from time import perf_counter
 
 from harness.engine import campaign, execute
-from harness.schedule.strategies import Rotation, Seen, parse_names
+from harness.schedule.strategies.portfolio import Rotation, parse_names
+from harness.schedule.strategies.protocol import Seen
 from tests.benchmarks.detection import load
 from tests.benchmarks.table import say
 

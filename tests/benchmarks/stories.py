@@ -11,7 +11,8 @@ from harness.engine import Run, execute
 from harness.invariants import Invariant, Judge
 from harness.scenario import Scenario, restart
 from harness.schedule.choices import Chooser
-from harness.schedule.strategies import STRATEGIES, Seen, choose_first
+from harness.schedule.strategies.portfolio import STRATEGIES
+from harness.schedule.strategies.protocol import Seen, choose_first
 from harness.shrink import shrink
 from harness.world.service import Life
 from harness.world.world import World

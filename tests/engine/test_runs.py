@@ -107,7 +107,7 @@ def test_deviations_say_step_choice_and_what_ran_before_what() -> None:
 def test_first_in_first_out_has_no_deviations_and_calls_are_lazy() -> None:
     run = run_of(TURNS)
     assert run.deviations == () and run.token == "turns@1"
-    assert run.taken == () and run.offered == () and run.fault_points == ()
+    assert run.taken == () and run.offered == () and run.profile is None
 
 
 def test_choices_repeat_a_run_and_other_choices_make_another() -> None:

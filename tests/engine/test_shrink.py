@@ -13,7 +13,8 @@ from harness.engine import Misfit, Run, campaign, execute, follow
 from harness.invariants import Broken
 from harness.schedule.choices import FAULT, ORPHAN, Deviation, Option
 from harness.schedule.fragments import by_labels, by_lanes, by_steps, essence, lane_of
-from harness.schedule.strategies import Rotation, Seen
+from harness.schedule.strategies.portfolio import Rotation
+from harness.schedule.strategies.protocol import Seen
 from harness.shrink import Shrunk, shrink
 from harness.world.world import World
 from tests.engine.planted import PLANTED, Planted, bystanders, failing_runs, say

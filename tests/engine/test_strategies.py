@@ -12,19 +12,11 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.schedule.choices import FAULT, ORPHAN, TASK, TIMER, Chooser, Option
-from harness.schedule.strategies import (
-    PORTFOLIO,
-    STRATEGIES,
-    Rotation,
-    Seen,
-    batch_legal,
-    fifo,
-    parse_names,
-    pct,
-    spread,
-    sweep,
-    uniform,
-)
+from harness.schedule.strategies.pct import pct
+from harness.schedule.strategies.portfolio import PORTFOLIO, STRATEGIES, Rotation, parse_names
+from harness.schedule.strategies.protocol import Profile, Seen, spread
+from harness.schedule.strategies.sweep import fifo, sweep
+from harness.schedule.strategies.walks import batch_legal, uniform
 from tests.engine.settings import examples
 from tests.engine.worlds import Fake, fault, orphan, task, timer
 
@@ -60,7 +52,7 @@ def chooser_of(name: str, *, number: int, seed: int, seen: Seen) -> Chooser | No
 def test_choices_are_legal_and_a_pure_function_of_number_seed_and_seen(
     name: str, number: int, seed: int, offered: list[list[Option]]
 ) -> None:
-    seen = Seen(steps=25, fault_points=POINTS)
+    seen = Seen(steps=25, profile=Profile(fault_points=POINTS))
     first = chooser_of(name, number=number, seed=seed, seen=seen)
     second = chooser_of(name, number=number, seed=seed, seen=seen)
     if first is None or second is None:
@@ -112,7 +104,7 @@ def test_first_in_first_out_runs_once() -> None:
 
 def struck(number: int, points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Where a run of the sweep leaves first-in-first-out."""
-    chooser = sweep(number, Random(number), Seen(fault_points=tuple(points)))
+    chooser = sweep(number, Random(number), Seen(profile=Profile(fault_points=tuple(points))))
     assert chooser is not None
     options: list[Option] = [task("a: run"), task("b: run"), timer("c: run"), fault(), fault()]
     taken = walked(chooser, [options] * 10)
@@ -123,12 +115,12 @@ def test_the_sweep_strikes_once_a_run_and_everywhere_once() -> None:
     strikes = [struck(number, POINTS) for number in range(len(POINTS))]
     assert all(len(one) == 1 for one in strikes)
     assert sorted(one[0] for one in strikes) == sorted(POINTS)
-    assert sweep(len(POINTS), Random(0), Seen(fault_points=POINTS)) is None
+    assert sweep(len(POINTS), Random(0), Seen(profile=Profile(fault_points=POINTS))) is None
     assert sweep(0, Random(0), Seen()) is None
 
 
 def test_the_sweep_does_not_strike_where_nothing_is_offered() -> None:
-    chooser = sweep(0, Random(0), Seen(fault_points=((2, 3),)))
+    chooser = sweep(0, Random(0), Seen(profile=Profile(fault_points=((2, 3),))))
     assert chooser is not None
     assert walked(chooser, [[task("a: run"), task("b: run")]] * 3) == [0, 0, 0]
 
@@ -284,7 +276,7 @@ def turns(names: Sequence[str], count: int, *, seed: int = 1) -> list[str]:
             break
         taken.append(turn[0])
         if turn[0] == "fifo":
-            seen = Seen(40, ((3, 2), (5, 2)))
+            seen = Seen(40, Profile(((3, 2), (5, 2))))
     return taken
 
 

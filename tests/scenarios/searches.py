@@ -9,7 +9,8 @@ from functools import lru_cache, wraps
 from harness.engine import Run, campaign, execute, follow
 from harness.invariants import Invariant
 from harness.scenario import Scenario
-from harness.schedule.strategies import PORTFOLIO, Rotation, Seen
+from harness.schedule.strategies.portfolio import PORTFOLIO, Rotation
+from harness.schedule.strategies.protocol import Seen
 from harness.world.world import World
 from scenarios.paradex import paradex
 from target_stub.bugs import BUGS
@@ -22,14 +23,14 @@ def runs(*, seed: int, schedules: int, variant: Mapping[str, str]) -> Iterator[R
     """The first schedules that a search with default settings would try."""
     rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
     with campaign():
-        for _ in range(schedules):
+        for number in range(1, schedules + 1):
             turn = rotation.next(seen)
             assert turn is not None
             name, choose = turn
             run = execute(
-                paradex, seed=seed, choose=choose, variant=variant, fault_points=name == "fifo"
+                paradex, seed=seed, choose=choose, variant=variant, profiled=name == "fifo"
             )
-            seen = Seen(max(seen.steps, run.steps), run.fault_points or seen.fault_points)
+            seen = seen.after([run.lesson(number, name)])
             yield run
 
 

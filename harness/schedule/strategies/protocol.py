@@ -1,0 +1,107 @@
+"""What every strategy is: a pure function from what was seen to the chooser of one run.
+
+A strategy is given the number of the run, a generator of its own and what the campaign has seen so
+far, and returns the chooser of that run, or nothing when it has no more to try. The run it makes
+is a pure function of the choices that were recorded, never of the strategy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from harness.schedule.choices import TIMER, Chooser, Option
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the first-in-first-out run looked like.
+
+    ``fault_points`` are the steps and choices at which faults could strike; ``widths`` says, for
+    each step at which there was a choice, between how many options that have to happen sooner or
+    later; ``touches`` counts for each actor how often it touched each resource.
+    """
+
+    fault_points: tuple[tuple[int, int], ...] = ()
+    widths: tuple[tuple[int, int], ...] = ()
+    touches: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one run taught: plain data that can be sent from one process to another.
+
+    ``covered`` is what it reached of all that can be covered; ``choices`` its schedule.
+    """
+
+    number: int
+    strategy: str
+    steps: int
+    violated: bool = False
+    profile: Profile | None = None
+    covered: tuple[str, ...] = ()
+    choices: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the runs so far have shown; every worker of a campaign learns the same.
+
+    ``steps`` is the length of the longest run.
+    """
+
+    steps: int = 100
+    profile: Profile = Profile()
+
+    def after(self, lessons: Iterable[Lesson]) -> Seen:
+        """What is known when these runs are done; their order is that of their numbers."""
+        seen = self
+        for lesson in sorted(lessons, key=lambda each: each.number):
+            seen = replace(
+                seen,
+                steps=max(seen.steps, lesson.steps),
+                profile=lesson.profile or seen.profile,
+            )
+        return seen
+
+
+Strategy = Callable[[int, Random, Seen], Chooser | None]
+
+
+def choose_first(options: Sequence[Option], step: int) -> int:
+    """First in, first out."""
+    return 0
+
+
+def spread(number: int, count: int) -> int:
+    """The ``number``-th of ``count`` positions, visited once each, far apart first.
+
+    A stride near the golden ratio, coprime to ``count``: every prefix is spread evenly.
+    """
+    stride = max(1, round(count * 0.6180339887498949))
+    while _common_divisor(stride, count) != 1:
+        stride += 1
+    return number * stride % count
+
+
+def _common_divisor(first: int, second: int) -> int:
+    while second:
+        first, second = second, first % second
+    return first
+
+
+def split_kinds(options: Sequence[Option]) -> tuple[list[int], list[int], list[int]]:
+    """The positions of what can move, of what waits for the clock, and of what is optional."""
+    moves: list[int] = []
+    timers: list[int] = []
+    optional: list[int] = []
+    for index, option in enumerate(options):
+        kind = option.kind
+        if kind == TIMER:
+            timers.append(index)
+        elif option.optional:
+            optional.append(index)
+        else:
+            moves.append(index)
+    return moves, timers, optional

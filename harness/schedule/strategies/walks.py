@@ -1,0 +1,51 @@
+"""The uniform random walk, and the restriction of any walk to real trio's lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from harness.schedule.choices import Chooser, Option
+from harness.schedule.strategies.misfortune import misfortune
+from harness.schedule.strategies.protocol import Seen, Strategy, split_kinds
+
+
+def uniform(number: int, rng: Random, seen: Seen) -> Chooser | None:
+    """A random walk: at every step any task or arrival, sometimes the clock, few faults a run.
+
+    Uniform choice over all options would let the many sleepers drown the few who can run, and
+    would spend every fault in the first steps. So time passes with a chance drawn for the run,
+    and so do the faults.
+    """
+    patience = rng.choice((0.02, 0.1, 0.3))
+    nearest = rng.random() < 0.5
+    strike = misfortune(rng, seen.steps, 0.7)
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        moves, timers, optional = split_kinds(options)
+        if optional and (struck := strike(options, optional, step)) is not None:
+            return struck
+        if timers and (not moves or rng.random() < patience):
+            return timers[0] if nearest else timers[int(rng.random() * len(timers))]
+        return moves[int(rng.random() * len(moves))] if moves else 0
+
+    return choose
+
+
+def batch_legal(strategy: Strategy) -> Strategy:
+    """The same strategy, kept to the orders that real trio's lockstep allows inside a lane."""
+
+    def restricted(number: int, rng: Random, seen: Seen) -> Chooser | None:
+        inner = strategy(number, rng, seen)
+        if inner is None:
+            return None
+
+        def choose(options: Sequence[Option], step: int) -> int:
+            legal = [index for index, option in enumerate(options) if option.batch_legal]
+            if len(legal) == len(options):
+                return inner(options, step)
+            return legal[inner([options[index] for index in legal], step)] if legal else 0
+
+        return choose
+
+    return restricted
