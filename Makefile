@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST_TRIO := 0.27.0
 
-.PHONY: run test check bench nightly clean
+.PHONY: run test check bench bench-classics nightly clean
 
 run: $(VENV)/ready
 	$(BIN)/changeover run paradex-2026-01-19 --seed 6
@@ -20,6 +20,9 @@ check: $(VENV)/ready-for-tests
 bench: $(VENV)/ready-for-tests
 	$(BIN)/python -m tests.benchmarks
 
+bench-classics: $(VENV)/ready-for-peers
+	$(VENV)/peers/bin/python -m tests.benchmarks.classics --peers
+
 nightly: $(VENV)/ready
 	$(BIN)/changeover run --profile nightly
 
@@ -34,6 +37,12 @@ $(VENV)/ready-for-tests: pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade \
 		--target $(VENV)/oldest-trio trio==$(OLDEST_TRIO)
 	touch $(VENV)/ready $@
+
+$(VENV)/ready-for-peers: pyproject.toml
+	mkdir -p $(VENV)
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install --quiet --editable ".[peers]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

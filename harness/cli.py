@@ -1,4 +1,4 @@
-"""The command ``changeover``: list, run, replay, report, shrink, keep.
+"""The command ``changeover``: list, run, fuzz, replay, report, shrink, keep.
 
 Reports go to standard output, progress and warnings to standard error. The exit code follows the
 verdict: 0 held, 1 a violation, 2 interrupted, 3 the harness cannot be trusted here, 4 usage or
@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from harness.errors import ChangeoverError, UsageError, closest
@@ -24,6 +25,7 @@ Finds the bugs that live between two incarnations of a service.
 commands:
   list      scenarios, guards, planted bugs, faults, saved findings
   run       search scenarios for a schedule that breaks a rule
+  fuzz      search until a time limit or Ctrl-C, and remember what was new
   replay    run recorded schedules again: FIXED, STILL FAILS or DIVERGED
   report    render a saved finding again
   shrink    go on making a saved finding smaller
@@ -84,6 +86,23 @@ def _run_parser() -> _Parser:
     return parser
 
 
+def _fuzz_parser() -> _Parser:
+    parser = _parser("fuzz", "Searches scenarios until the time is over or Ctrl-C is pressed.")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    parser.add_argument("--time-limit", metavar="TIME", help="for all together, such as 30s or 8h")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--seed", metavar="SEED", help="'last' goes on where the last one stood")
+    parser.add_argument("--profile", metavar="NAME", help="dev, ci or nightly")
+    parser.add_argument("--strategy", metavar="NAMES", help="comma list; default: a portfolio")
+    parser.add_argument("--shrink-budget", type=int, metavar="N", help="runs a finding; 0 is off")
+    parser.add_argument("--strict", action="store_const", const=True, help="unproved is a failure")
+    parser.add_argument("--guards", metavar="NAMES", help="all, none or a comma list")
+    parser.add_argument("--bug", metavar="NAME", help="plant this defect")
+    parser.add_argument("--format", choices=("text", "json", "github"), help="of the output")
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII only")
+    return parser
+
+
 def _replay_parser() -> _Parser:
     parser = _parser("replay", "Runs recorded schedules again, exactly.")
     parser.add_argument("references", nargs="+", metavar="FINDING", help=_REFERENCE)
@@ -124,11 +143,15 @@ def _keep_parser() -> _Parser:
 _PARSERS: Mapping[str, Callable[[], _Parser]] = {
     "list": _list_parser,
     "run": _run_parser,
+    "fuzz": _fuzz_parser,
     "replay": _replay_parser,
     "report": _report_parser,
     "shrink": _shrink_parser,
     "keep": _keep_parser,
 }
+
+#: The verbs that have a module of their own.
+_HOMES = {"fuzz": "fuzz"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,9 +201,9 @@ def _run(given: Sequence[str]) -> int:
         options = _PARSERS[verb]().read(given[1:])
     except SystemExit:  # argparse printed the help
         return 0
-    from harness.doors import commands  # noqa: PLC0415  (help must not load a scheduler)
-
-    code: int = getattr(commands, f"{verb}_command")(options)
+    # Imported here, because help must not load a scheduler.
+    home = import_module(f"harness.doors.{_HOMES.get(verb, 'commands')}")
+    code: int = getattr(home, f"{verb}_command")(options)
     return code
 
 

@@ -109,6 +109,9 @@ class Misfit(UntrustworthyError):
 @contextmanager
 def campaign() -> Iterator[None]:
     """Many runs in a row: put the walls up once and keep the garbage collector out of them."""
+    if _uncollected:  # inside another one, where all of this is done
+        yield
+        return
     enabled = gc.isenabled()
     gc.collect()
     gc.freeze()
@@ -154,7 +157,8 @@ def execute(
     ``digested`` asks for the digest, ``recorded`` for the labels of all steps and options,
     ``profiled`` for the profile that strategies learn from; each costs time. ``until_violation``
     ends the run at the first violation, and a run without one then has no digest. ``clocked``
-    makes a chooser that also sees the virtual time in milliseconds, instead of ``choose``.
+    makes a chooser that also sees the virtual time in milliseconds, instead of ``choose``; it is
+    asked at every step, even where only one thing can happen.
     """
     _collect_now_and_then()
     variant = dict(variant or {})
@@ -173,12 +177,15 @@ def execute(
             world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
         simulation.spawn("main", scenario.story, world, main=True)
         recorder.until_violation = until_violation
-        recorder.drive(clocked(lambda: simulation.now_ms) if clocked else choose)
+        if clocked is not None:
+            choose = clocked(lambda: simulation.now_ms)
+        recorder.drive(choose, choices_min=1 if clocked else 2)
         ending = recorder.ending = simulation.ending or recorder.ending
         stopped = until_violation and world.judge.violations
         if ending.kind not in ("refused", "never yields") and not stopped:
-            _judge_ending(simulation, world.judge, ending)
+            judge_ending(simulation, world.judge, ending)
             world.judge.at_end(simulation.history, Moment(simulation.steps, simulation.now_ms))
+        recorder.covered = world.covered()
         recorder.notes = tuple(filter(None, (text() for text in world.notes.values())))
         wanted = digested and (world.judge.violations or not until_violation)
         recorder.digest = simulation.digest() if wanted or recorded else ""
@@ -207,13 +214,14 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
         writes=world.writes,
         overlapped=world.overlapped,
         faults=scenario.faults_max - simulation.faults_left,
-        reached=dict(world.reached),
+        reached={**dict.fromkeys(scenario.must_reach, 0), **world.reached},
         batch_legal=simulation.batch_legal,
         history=simulation.history,
         digest=recorder.digest,
         taken=labels(simulation.applied) if recorder.recorded else (),
         offered=tuple(recorder.offered),
         profile=recorder.profiler.profile if recorder.profiler else None,
+        covered=recorder.covered,
     )
 
 
@@ -232,10 +240,11 @@ class _Recorder:
         self.offered: list[tuple[str, ...]] = []
         self.ending = Ending("finished")
         self.notes: tuple[str, ...] = ()
+        self.covered: tuple[str, ...] = ()
         self.digest = ""
 
-    def drive(self, choose: Chooser) -> None:
-        """Run to the end, judging every step."""
+    def drive(self, choose: Chooser, *, choices_min: int) -> None:
+        """Run to the end, judging every step; ask where there are so many options at least."""
         simulation, world, judge = self.simulation, self.world, self.world.judge
         history = simulation.history
         fair_from = simulation.limits.steps * UNFAIR_SHARE
@@ -243,7 +252,7 @@ class _Recorder:
         step = 0
         while options := simulation.options():
             step += 1
-            index = choose(options, step) if len(options) > 1 else 0
+            index = choose(options, step) if len(options) >= choices_min else 0
             option = options[index]
             if index:
                 self.deviations.append(
@@ -275,7 +284,7 @@ class _Recorder:
                 choose = choose_first
 
 
-def _judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
+def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
     step, at_ms = simulation.steps, simulation.now_ms
     told: list[BaseException] = []

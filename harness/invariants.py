@@ -94,7 +94,7 @@ def invariant_of(
     if inspect.iscoroutinefunction(check):
         raise UsageError(f"a rule is an ordinary function; {check.__name__} is async")
     resources = (on,) if isinstance(on, str) else tuple(on)
-    takes_event = _takes_one(check) and not at_end
+    takes_event = takes_one(check) and not at_end
     return Invariant(
         name=name or check.__name__,
         check=check,
@@ -105,7 +105,7 @@ def invariant_of(
     )
 
 
-def _takes_one(check: Callable[..., Any]) -> bool:
+def takes_one(check: Callable[..., Any]) -> bool:
     """Whether a rule wants something to judge; what has a default it has brought itself."""
     parameters = inspect.signature(check).parameters.values()
     return any(parameter.default is parameter.empty for parameter in parameters)
@@ -142,7 +142,8 @@ class Judge:
         if not invariant.on and not invariant.at_end:
             self.every_step.append(invariant)
 
-    def _watching(self, resource: str) -> tuple[Invariant, ...]:
+    def watching(self, resource: str) -> tuple[Invariant, ...]:
+        """The rules that judge events on this resource."""
         found = self._by_resource.get(resource)
         if found is None:
             found = tuple(
@@ -160,7 +161,7 @@ class Judge:
             self._apply(rule, (), last, moment)
         touched: list[tuple[Invariant, Event]] = []
         for event in events:
-            for rule in self._watching(event.resource):
+            for rule in self.watching(event.resource):
                 if rule.takes_event:
                     self._apply(rule, (event,), event, moment)
                 else:
@@ -174,7 +175,7 @@ class Judge:
         """Let the checkers judge the whole history."""
         for rule in self.invariants:
             if rule.at_end:
-                arguments = (history,) if _takes_one(rule.check) else ()
+                arguments = (history,) if takes_one(rule.check) else ()
                 self._apply(rule, arguments, None, moment)
 
     def _apply(

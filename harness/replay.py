@@ -2,20 +2,28 @@
 
 A finding knows what each of its choices ran; a bare token knows only their numbers. Either way a
 choice that no longer fits the code is reported as that, with what could run instead, and is never
-silently replaced.
+silently replaced. Where the exact choices do not show the bug of a finding any more, its ordering
+constraints may: they hold wherever its steps have moved to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 
 from harness.engine import Misfit, Run, campaign, check_trustworthy, execute, follow
-from harness.findings.finding import Finding
+from harness.findings.finding import Constraint, Finding, StepName
+from harness.history import derive_seed
 from harness.scenario import Scenario, find
-from harness.schedule.choices import Chooser, Deviation, Option, Schedule
+from harness.schedule.choices import TASK, Chooser, Deviation, Option, Schedule
+from harness.schedule.orderings import by_constraints, now_and_then
 
 FIXED, STILL_FAILS, DIVERGED = "FIXED", "STILL FAILS", "DIVERGED"
+#: By how many steps a task may have moved, and for how many tasks at most that is tried.
+LATER_MAX, LATER_TASKS_MAX = 3, 3
+#: How many other orders that keep the constraints are tried, and how often they choose.
+OTHERS_MAX, OTHERS_CHANCE = 6, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,9 @@ class Replayed:
 
     ``outcome`` is FIXED (it fits and all rules hold), STILL FAILS, or DIVERGED (at ``misfit``).
     ``digests`` are those of the runs made, ``recorded_digest`` that of the finding if there is
-    one. ``same_bug`` says whether the first violation is the recorded one.
+    one. ``same_bug`` says whether the first violation is the recorded one. ``by_constraints`` are
+    the ordering constraints that showed it, if the exact choices did not; ``unkept`` are those of
+    the finding that could not be kept when they were tried.
     """
 
     schedule: Schedule
@@ -34,6 +44,8 @@ class Replayed:
     recorded_digest: str = ""
     same_bug: bool = True
     misfit: Misfit | None = None
+    by_constraints: tuple[Constraint, ...] = ()
+    unkept: tuple[Constraint, ...] = ()
 
     @property
     def repeatable(self) -> bool:
@@ -55,7 +67,8 @@ def replay(
 ) -> Replayed:
     """Run a schedule or a finding's schedule ``times`` times.
 
-    With ``go_on`` a choice that no longer fits is left out and the run continues
+    A finding whose exact choices do not show its bug is run again by its ordering constraints.
+    With ``go_on`` a choice that no longer fits is left out instead, and the run continues
     first-in-first-out from there. Raises :class:`~harness.errors.UsageError` for an unknown
     scenario, guard or bug, and what a run that cannot be judged raises.
     """
@@ -63,6 +76,23 @@ def replay(
     schedule = Schedule.parse(target.token) if isinstance(target, Finding) else target
     deviations = finding.deviations if finding else ()
     scenario = scenario or find(schedule.scenario)
+    done = _replay(schedule, deviations, finding, scenario, times=times, go_on=go_on)
+    shown = done.outcome == STILL_FAILS and done.same_bug
+    if finding is None or not finding.constraints or shown or go_on or not done.repeatable:
+        return done
+    return _by_constraints(finding, scenario, done, times=times)
+
+
+def _replay(
+    schedule: Schedule,
+    deviations: Sequence[Deviation],
+    finding: Finding | None,
+    scenario: Scenario,
+    *,
+    times: int,
+    go_on: bool,
+) -> Replayed:
+    """By the exact choices."""
     runs: list[Run] = []
     with campaign():
         for _ in range(times):
@@ -95,6 +125,71 @@ def replay(
         or run.violations[0].fingerprint == finding.violation.fingerprint,
         misfit=misfits[0] if misfits else None,
     )
+
+
+def _by_constraints(
+    finding: Finding, scenario: Scenario, exact: Replayed, *, times: int
+) -> Replayed:
+    """By the ordering constraints; ``exact`` if they do not show the bug either."""
+    schedule = Schedule.parse(finding.token)
+    first_unkept: list[Constraint] | None = None
+    with campaign():
+        for constraints, rest in _ways(finding.constraints):
+            unkept: list[Constraint] = []
+            run = execute(
+                scenario,
+                seed=schedule.seed,
+                clocked=by_constraints(constraints, rest=rest, unkept=unkept),
+                variant=schedule.variant,
+                digested=True,
+            )
+            first_unkept = unkept if first_unkept is None else first_unkept
+            if run.violated and run.violations[0].fingerprint == finding.violation.fingerprint:
+                found = _replay(
+                    run.schedule, run.deviations, finding, scenario, times=times, go_on=False
+                )
+                return replace(found, by_constraints=constraints)
+    return replace(exact, unkept=tuple(first_unkept or ()))
+
+
+def _ways(
+    constraints: tuple[Constraint, ...],
+) -> Iterator[tuple[tuple[Constraint, ...], Chooser | None]]:
+    """First-in-first-out that keeps the constraints; the same with steps later; other orders."""
+    for later in _later(constraints):
+        yield later, None
+    for number in range(OTHERS_MAX):
+        yield constraints, now_and_then(derive_seed("another", number), OTHERS_CHANCE)
+
+
+def _later(constraints: tuple[Constraint, ...]) -> Iterator[tuple[Constraint, ...]]:
+    """The constraints as they are; then with the steps of tasks counted from a later one on.
+
+    A step of a task is known by its number only: steps that were put in before it move it. Most
+    likely all tasks have got the same ones.
+    """
+    names = [name for each in constraints for name in (each.before, each.after)]
+    tasks = list(dict.fromkeys(name.label for name in names if _is_counted(name)))
+    alike = [(later,) * len(tasks) for later in range(LATER_MAX + 1 if tasks else 1)]
+    some = product(range(LATER_MAX + 1), repeat=min(len(tasks), LATER_TASKS_MAX))
+    rest = (0,) * (len(tasks) - LATER_TASKS_MAX)
+    for move in dict.fromkeys([*alike, *((*each, *rest) for each in some)]):
+        by = dict(zip(tasks, move, strict=True))
+        yield tuple(
+            replace(each, before=_moved(each.before, by), after=_moved(each.after, by))
+            for each in constraints
+        )
+
+
+def _is_counted(name: StepName) -> bool:
+    """Whether nothing but its number tells a step from the others of its task."""
+    return name.kind == TASK and not name.touches
+
+
+def _moved(name: StepName, later: Mapping[str, int]) -> StepName:
+    if not _is_counted(name):
+        return name
+    return replace(name, occurrence=name.occurrence + later.get(name.label, 0))
 
 
 def _unused(schedule: Schedule, deviations: Sequence[Deviation], run: Run) -> Misfit | None:

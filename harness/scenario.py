@@ -47,7 +47,8 @@ class Scenario:
     ``faults_max`` bounds how many faults strike in one run. ``guards`` are the protections that
     can be switched on, ``guards_default`` those that are; ``bugs`` the defects that can be planted,
     ``bug_default`` the one that is. ``restarts_itself`` says that the story restarts services
-    without the nemesis. A run ends at ``steps_max`` or ``time_max_s``.
+    without the nemesis. A run ends at ``steps_max`` or ``time_max_s``. A campaign in which no run
+    reached one of the marks ``must_reach`` is vacuous.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Scenario:
     stall_s: float = 60.0
     step_wall_s: float = 10.0
     epoch_s: float = 1_767_225_600.0
+    must_reach: tuple[str, ...] = ()
     module: str = ""
 
     def variant(self, *, guards: str | None = None, bug: str | None = None) -> dict[str, str]:
@@ -134,6 +136,7 @@ def scenario(
     stall_s: float = 60.0,
     step_wall_s: float = 10.0,
     epoch_s: float = 1_767_225_600.0,
+    must_reach: Iterable[str] = (),
 ) -> Callable[[Story], Scenario]: ...
 
 
@@ -153,6 +156,7 @@ def scenario(
     stall_s: float = 60.0,
     step_wall_s: float = 10.0,
     epoch_s: float = 1_767_225_600.0,
+    must_reach: Iterable[str] = (),
 ) -> Callable[[Story], Scenario] | Scenario:
     """Declare an async function that takes a :class:`~harness.world.world.World` as a scenario."""
 
@@ -174,12 +178,20 @@ def scenario(
             stall_s=stall_s,
             step_wall_s=step_wall_s,
             epoch_s=epoch_s,
+            must_reach=_marks(must_reach),
             module=function.__module__,
         )
         _registry[declared.name] = declared
         return declared
 
     return declare(story) if story is not None else declare
+
+
+def _marks(names: Iterable[str]) -> tuple[str, ...]:
+    """The marks that somebody declares; a lone text would be a mark for each of its letters."""
+    if isinstance(names, str):
+        raise UsageError(f"must_reach takes several marks: write ({names!r},)")
+    return tuple(names)
 
 
 def registered() -> Mapping[str, Scenario]:

@@ -47,6 +47,11 @@ from target_stub.ports import Row
 
 #: What a run reaches, for whoever counts: wrong values that came so far.
 WRONG_COMMITTED, WRONG_PUBLISHED = "wrong value committed", "wrong value published"
+#: What has to happen in some run, or nothing was put to the test.
+LIQUIDATED = "somebody is liquidated"
+MARKETS_TAKEN_OVER = "a new market data commits"
+PUBLISHING_TAKEN_OVER = "a new publisher publishes"
+MUST_REACH = (LIQUIDATED, MARKETS_TAKEN_OVER, PUBLISHING_TAKEN_OVER)
 #: What a refusal's note says it stopped.
 WRONG, RIGHT = "wrong", "not wrong"
 
@@ -91,6 +96,7 @@ class Exchange:
         self.shadow = Shadow(self.chain.genesis, rows, prices)
         world.watch(f"{self.database.name}/{TABLE}/", self.observe_commit)
         world.watch(f"{self.network.name}/chain.state", self.observe_read)
+        world.watch(f"{self.network.name}/chain.submit", self.observe_submission)
 
     def load(self, rows: Mapping[str, Row]) -> None:
         """Put into the stores what weeks of running would have left there."""
@@ -179,6 +185,8 @@ class Exchange:
         """Remember every committed version of the market rows."""
         if event.kind != "write":
             return
+        if event.lane.startswith("market_data#") and event.lane != "market_data#1":
+            self.world.reach(MARKETS_TAKEN_OVER)
         rows = self.database.table(TABLE)
         self.versions.append(dict(rows))
         symbol = event.resource.rpartition("/")[2]
@@ -190,6 +198,12 @@ class Exchange:
         if event.kind == "receive" and event.lane.startswith("risk#"):
             self.checks += event.lane in self._liquidators
             self._liquidators.add(event.lane)
+
+    def observe_submission(self, event: HistoryEvent) -> None:
+        """Note that a publisher goes on where another one has ended."""
+        later = event.lane.startswith("publisher#") and event.lane != "publisher#1"
+        if later and event.kind == "send":
+            self.world.reach(PUBLISHING_TAKEN_OVER)
 
     def observe_refusal(self, refusal: Refusal) -> None:
         """Tell the history that a guard refused something, and whether that was wrong.
@@ -233,6 +247,7 @@ class Exchange:
     def judge_liquidation(self, event: Liquidated) -> None:
         """Would the shadow, with clean values, have liquidated this account?"""
         self.liquidated += 1
+        self.world.reach(LIQUIDATED)
         simulation = self.world.simulation
         wronged = self.shadow.judge(event, step=simulation.steps, at_ms=simulation.now_ms)
         if wronged is not None:

@@ -18,7 +18,7 @@ import trio
 from harness.history import derive_seed
 from harness.scenario import restart, scenario
 from harness.world.world import World
-from scenarios.exchange import Exchange
+from scenarios.exchange import MUST_REACH, Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, population
@@ -160,6 +160,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
     time_max_s=120.0,
     stall_s=10.0,
     epoch_s=1_768_796_874.0,
+    must_reach=MUST_REACH,
 )
 async def paradex(world: World) -> None:
     """Services restart during a database upgrade; one may write before it knows what is true."""

@@ -18,14 +18,18 @@ LINES_MAX, FUNCTION_LINES_MAX = 400, 70
 #: Who stands on whose shoulders; a module imports from its own package or from a lower rank only.
 RANKS = (
     ("harness.errors",),
-    ("harness.settings", "harness.history", "harness.schedule.choices"),
+    ("harness.settings", "harness.history", "harness.coverage", "harness.schedule.choices"),
     ("harness.findings",),
     ("harness.invariants", "harness.schedule.strategies", "harness.schedule.fragments"),
     ("harness.schedule",),
     ("harness.world",),
     ("harness.scenario",),
     ("harness.engine",),
+    ("harness.steps",),
+    ("harness.candidates", "harness.constraints"),
     ("harness.shrink", "harness.repeat", "harness.statistics"),
+    ("harness.confirmation", "harness.knowledge"),
+    ("harness.trial",),
     ("harness.campaign", "harness.replay"),
     ("harness.doors", "harness.cli", "harness.pytest_plugin"),
 )

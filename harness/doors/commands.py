@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.campaign import finding_of, versions
+from harness.campaign import versions
+from harness.confirmation import smaller
 from harness.doors import output
-from harness.doors.gate import Result, exit_code, plan_of, search
-from harness.doors.jobs import search_in_jobs
+from harness.doors.gate import Result, exit_code, plan_of
 from harness.doors.output import say, tell, wants_ascii
+from harness.doors.passage import search
 from harness.doors.progress import Progress
 from harness.doors.reference import last_seed, resolve
 from harness.doors.registry import load_scenarios
@@ -23,10 +24,8 @@ from harness.doors.seeds import choose_seed
 from harness.doors.walk import walk
 from harness.doors.wordings import diverged, finding_report
 from harness.engine import (
-    Misfit,
     Run,
     campaign,
-    check_trustworthy,
     execute,
     follow,
 )
@@ -37,13 +36,12 @@ from harness.findings.html import render_html
 from harness.findings.markdown import render_markdown
 from harness.findings.report import render_text, summary_line
 from harness.findings.serial import dumps
-from harness.replay import DIVERGED, Replayed
+from harness.replay import DIVERGED, STILL_FAILS, replay
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
 from harness.settings import duration_s, load_settings
-from harness.shrink import shrink
 
-_NO_SCENARIO = (
+NO_SCENARIO = (
     "no scenario is registered; name the modules that declare them in pyproject.toml: "
     '[tool.changeover] scenarios = ["my.module"]'
 )
@@ -62,7 +60,7 @@ def list_command(options: Namespace) -> int:
         for heading, text in _details(scenario, rules.get(name, ())):
             say(f"    {heading:<11}{text}")
     if not scenarios:
-        say(_NO_SCENARIO)
+        say(NO_SCENARIO)
     if listing.findings:
         say("\nfindings (newest first)")
         for finding in listing.findings:
@@ -138,9 +136,9 @@ def run_command(options: Namespace) -> int:
     if options.jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
     scenarios = load_scenarios(settings)
-    chosen = [_named(name, scenarios) for name in options.scenarios or scenarios]
+    chosen = [named(name, scenarios) for name in options.scenarios or scenarios]
     if not chosen:
-        tell(_NO_SCENARIO)
+        tell(NO_SCENARIO)
         return 5
     seed = choose_seed(profile.seed, last=last_seed)
     plans = [
@@ -153,12 +151,7 @@ def run_command(options: Namespace) -> int:
     for scenario, plan in zip(chosen, plans, strict=True):
         progress = Progress(sys.stderr, scenario.name, plan.schedules)
         try:
-            if options.jobs > 1:
-                result = search_in_jobs(
-                    scenario.name, plan, options.jobs, root=store.ROOT, on_progress=progress.update
-                )
-            else:
-                result = search(scenario, plan, on_progress=progress.update)
+            result = search(scenario, plan, jobs=options.jobs, on_progress=progress.update)
         finally:
             progress.end()
         results.append(result)
@@ -173,10 +166,11 @@ def run_command(options: Namespace) -> int:
     return code
 
 
-def _named(name: str, scenarios: Mapping[str, Scenario]) -> Scenario:
+def named(name: str, scenarios: Mapping[str, Scenario]) -> Scenario:
+    """The scenario of a name; :class:`UsageError` names the closest one."""
     if name not in scenarios:
         raise (
-            UsageError(_NO_SCENARIO) if not scenarios else closest(name, scenarios, kind="scenario")
+            UsageError(NO_SCENARIO) if not scenarios else closest(name, scenarios, kind="scenario")
         )
     return scenarios[name]
 
@@ -194,7 +188,7 @@ def replay_command(options: Namespace) -> int:
 def _replay_one(
     target: Finding | Schedule, scenarios: Mapping[str, Scenario], options: Namespace
 ) -> int:
-    scenario = _named(target.scenario, scenarios)
+    scenario = named(target.scenario, scenarios)
     done = rerun(
         target,
         scenario,
@@ -260,36 +254,16 @@ def shrink_command(options: Namespace) -> int:
         limit_s = duration_s(options.time_limit)
     except ValueError as error:
         raise UsageError(f"--time-limit must be {error}, not {options.time_limit!r}") from None
-    scenario = _named(finding.scenario, load_scenarios(load_settings()))
-    schedule = Schedule.parse(finding.token)
+    scenario = named(finding.scenario, load_scenarios(load_settings()))
+    done = replay(finding, scenario=scenario)
+    if done.outcome == DIVERGED:
+        say(diverged(done, finding, ascii=wants_ascii(options.ascii)))
+        return 3
+    if done.outcome != STILL_FAILS:
+        say(f"FIXED        {finding.token} holds now, there is nothing to shrink")
+        return 0
     with campaign():
-        try:
-            run = execute(
-                scenario,
-                seed=schedule.seed,
-                choose=follow(schedule, finding.deviations),
-                variant=schedule.variant,
-                digested=True,
-            )
-        except Misfit as misfit:
-            lost = Replayed(schedule, DIVERGED, misfit=misfit)
-            say(diverged(lost, finding, ascii=wants_ascii(options.ascii)))
-            return 3
-        check_trustworthy(run)
-        if not run.violated:
-            say(f"FIXED        {finding.token} holds now, there is nothing to shrink")
-            return 0
-        smaller = shrink(run, budget_runs=options.budget, wall_s=limit_s)
-        found = replace(
-            finding_of(smaller.run),
-            strategy=finding.strategy,
-            schedule_number=finding.schedule_number,
-            schedules_planned=finding.schedules_planned,
-            seconds=finding.seconds,
-            profile=finding.profile,
-            shrinking=smaller.shrinking,
-            counterfactuals=smaller.counterfactuals,
-        )
+        found = smaller(finding, scenario, budget_runs=options.budget, wall_s=limit_s)
     saved = replace(found, saved=store.save(found).as_posix())
     say(finding_report(saved, ascii=wants_ascii(options.ascii)))
     return 1

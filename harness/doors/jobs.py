@@ -1,7 +1,9 @@
-"""One search in several processes: each runs its share of the same schedules.
+"""A crew of several processes: whoever is free takes the next schedule.
 
-A share is every n-th schedule, so the processes together run what one would, and what they find
-depends on the seed and the number of jobs alone, never on who was faster.
+The numbers of a generation lie as tickets in one pipe from which all workers read, so nobody waits
+for somebody slow; and what a run does depends on its number alone, never on who took it. A worker
+that makes a finding smaller takes no tickets meanwhile, and the others go on. Ctrl-C reaches only
+the parent, which takes the tickets back.
 """
 
 from __future__ import annotations
@@ -9,144 +11,295 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
-from harness.campaign import Interrupt, Plan
-from harness.doors.gate import INTERRUPTED, Result, search
+from harness.campaign import Plan, Search, Smaller, attempt_smaller
 from harness.doors.registry import load_scenarios
+from harness.engine import campaign
+from harness.errors import UntrustworthyError
+from harness.findings.finding import Finding
 from harness.settings import load_settings
-from harness.statistics import Statistics
+from harness.trial import Closed, Explorer, Trial
 
-#: How long a wait for the jobs may last before Ctrl-C is looked for again, in seconds.
-_PATIENCE_S = 0.2
-
-
-def search_in_jobs(
-    scenario: str,
-    plan: Plan,
-    jobs: int,
-    *,
-    root: Path,
-    on_progress: Callable[[int, int], None] = lambda schedules, findings: None,
-) -> Result:
-    """Search one scenario in ``jobs`` processes; Ctrl-C ends them all and keeps what they found."""
-    interrupt = Interrupt()
-    results: dict[int, Result] = {}
-    counts: dict[int, tuple[int, int]] = {}
-    told: set[int] = set()
-    with interrupt.caught():
-        running = _started(scenario, plan, jobs, root)
-        while running:
-            for pipe in wait(list(running), timeout=_PATIENCE_S):
-                assert isinstance(pipe, Connection)
-                part, process = running[pipe]
-                try:
-                    message = pipe.recv()
-                except EOFError:
-                    process.join()
-                    if part not in results:
-                        results[part] = _lost(scenario, plan, part, process, interrupt.pending)
-                    del running[pipe]
-                    continue
-                if isinstance(message, Result):
-                    results[part] = message
-                else:
-                    counts[part] = message
-                    on_progress(*(sum(column) for column in zip(*counts.values(), strict=True)))
-            if interrupt.pending:
-                for part, process in running.values():
-                    if part in counts and part not in told and process.pid is not None:
-                        told.add(part)
-                        os.kill(process.pid, signal.SIGINT)
-    return merged(plan, [results[part] for part in sorted(results)])
+_monotonic = time.monotonic
+#: How long a wait for the workers may last before Ctrl-C is looked for again, in seconds.
+PATIENCE_S = 0.1
+#: How long a worker keeps trials that nobody waits for, in seconds.
+BATCH_S = 0.05
+#: How long a worker may take to leave when there is nothing more to do, in seconds.
+FAREWELL_S = 5.0
+_TICKET = 8
 
 
-def _started(
-    scenario: str, plan: Plan, jobs: int, root: Path
-) -> dict[Connection, tuple[int, SpawnProcess]]:
-    """The jobs; they are born deaf to Ctrl-C, which only a search that goes on can answer."""
-    context = multiprocessing.get_context("spawn")
-    running: dict[Connection, tuple[int, SpawnProcess]] = {}
-    listening = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Take tickets for one scenario, once these generations are learned."""
+
+    scenario: str
+    closed: tuple[Closed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shrink:
+    """Make a finding smaller."""
+
+    scenario: str
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """End shrinking with the best so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """Ready: no ticket is left, or no strategy has anything more to try."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What the parent knows of a worker: ``task`` is what it was last told to do, if it still is.
+
+    ``unlearned`` are the generations that it has not heard of, by scenario.
+    """
+
+    number: int
+    process: SpawnProcess
+    pipe: Connection
+    task: _Order | _Shrink | None = None
+    unlearned: dict[str, list[Closed]] = field(default_factory=dict)
+
+
+class Jobs:
+    """Several processes that run the schedules of one or more scenarios, which have one plan each.
+
+    To be entered: the workers live as long as the ``with`` block.
+    """
+
+    def __init__(self, plans: Mapping[str, Plan], jobs: int) -> None:
+        self.workers: list[_Worker] = []
+        self.plans = dict(plans)
+        self.jobs = jobs
+        self._unshrunk: list[_Shrink] = []
+        self._smaller: list[Smaller] = []
+        self._arrived: dict[int, Trial] = {}
+        self._lost = ""
+
+    def __enter__(self) -> Jobs:
+        """Start the workers and wait until they are ready; they are born deaf to Ctrl-C."""
+        context = multiprocessing.get_context("spawn")
+        self._tickets, self._box = context.Pipe(duplex=False)
+        os.set_blocking(self._tickets.fileno(), False)
+        listening = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for number in range(1, self.jobs + 1):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_work, args=(self.plans, self._tickets, theirs), daemon=True
+                )
+                process.start()
+                theirs.close()
+                self.workers.append(_Worker(number, process, ours, task=_Order("", ())))
+        finally:
+            signal.signal(signal.SIGINT, listening)
+        self._hear_out()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Send the workers home."""
+        for worker in self.workers:
+            worker.pipe.close()
+        ends_at = _monotonic() + (0 if exception[0] is not None else FAREWELL_S)
+        for worker in self.workers:
+            worker.process.join(max(0.0, ends_at - _monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._tickets.close()
+        self._box.close()
+
+    def trials(
+        self, search: Search, numbers: range, *, stop: Callable[[], bool]
+    ) -> Generator[Trial, None, None]:
+        """The trials of a generation in the order of their numbers, from whoever made them."""
+        scenario = search.result.scenario.name
+        self._arrived.clear()
+        due = numbers[0]
+        if not stop():
+            self._deal(numbers)
+        try:
+            while self._employ(scenario):
+                self._listen()
+                while due in self._arrived:
+                    yield self._arrived.pop(due)
+                    due += 1
+                if self._lost or stop():
+                    self._take_back()
+        except GeneratorExit:  # what comes now is not wanted, but must not reach the next one
+            self._take_back()
+            self._hear_out()
+            raise
+        yield from (self._arrived.pop(number) for number in sorted(self._arrived))
+        if self._lost or not self.workers:
+            lost, self._lost = self._lost or "no worker is left; its words are above", ""
+            raise UntrustworthyError(lost)
+
+    def close(self, search: Search, generation: Closed) -> None:
+        """Let everybody learn what a generation taught, as soon as they take tickets again."""
+        search.explorer.close(generation)
+        for worker in self.workers:
+            worker.unlearned.setdefault(search.result.scenario.name, []).append(generation)
+
+    def shrink(self, search: Search, finding: Finding) -> None:
+        """Have a finding made smaller by the next worker that is free."""
+        self._unshrunk.append(_Shrink(search.result.scenario.name, finding))
+
+    def shrunk(self, *, wait: bool, interrupted: Callable[[], bool]) -> Iterable[Smaller]:
+        """What was made smaller since the last call; all there is to be, with ``wait``."""
+        told: set[int] = set()
+        while wait and self._shrinking():
+            if interrupted():
+                self._unshrunk.clear()
+            for worker in self.workers:
+                self._give_shrinking(worker)
+                if interrupted() and worker.task is not None and worker.number not in told:
+                    told.add(worker.number)
+                    self._send(worker, _Stop())
+            self._listen()
+        while self._smaller:
+            yield self._smaller.pop(0)
+
+    def _shrinking(self) -> bool:
+        return bool(self.workers) and bool(
+            self._unshrunk or any(worker.task is not None for worker in self.workers)
+        )
+
+    def _employ(self, scenario: str) -> bool:
+        """Give everybody who is free something to do; whether there is still something to take.
+
+        All but one may shrink while the others search; if a lost worker leaves nobody to search,
+        the tickets wait for the first that is done.
+        """
+        left = self._tickets.poll()
+        for worker in self.workers:
+            busy = sum(isinstance(each.task, _Shrink) for each in self.workers)
+            if busy < max(1, len(self.workers) - 1) and len(self.workers) > 1:
+                self._give_shrinking(worker)
+            if left and worker.task is None:
+                order = _Order(scenario, tuple(worker.unlearned.pop(scenario, ())))
+                worker.task = order
+                self._send(worker, order)
+        searching = any(isinstance(worker.task, _Order) for worker in self.workers)
+        return searching or (left and bool(self.workers))
+
+    def _give_shrinking(self, worker: _Worker) -> None:
+        if worker.task is None and self._unshrunk:
+            worker.task = self._unshrunk.pop(0)
+            self._send(worker, worker.task)
+
+    def _send(self, worker: _Worker, message: object) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # listening will tell that it is gone
+            worker.pipe.send(message)
+
+    def _listen(self) -> None:
+        """Take what the workers have to say, if anything comes within the patience."""
+        by_pipe = {worker.pipe: worker for worker in self.workers}
+        for pipe in wait(list(by_pipe), timeout=PATIENCE_S):
+            assert isinstance(pipe, Connection)
+            worker = by_pipe[pipe]
+            try:
+                message = pipe.recv()
+            except (EOFError, ConnectionResetError):
+                self._bury(worker)
+                continue
+            if isinstance(message, list):
+                self._arrived.update((trial.number, trial) for trial in message)
+                continue
+            worker.task = None
+            if isinstance(message, Smaller):
+                self._smaller.append(message)
+
+    def _hear_out(self) -> None:
+        """Listen until nobody takes tickets any more."""
+        while any(isinstance(worker.task, _Order) for worker in self.workers):
+            self._listen()
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker is gone; what it shrank stays as it was, what it searched is lost."""
+        worker.process.join()
+        worker.pipe.close()
+        self.workers.remove(worker)
+        if not isinstance(worker.task, _Shrink):
+            code = worker.process.exitcode
+            how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+            self._lost = f"job {worker.number} ended without a result, {how}; its words are above"
+
+    def _deal(self, numbers: range) -> None:
+        """Put tickets into the pipe, few enough at a time that each write is whole."""
+        for start in range(0, len(numbers), 256):
+            part = numbers[start : start + 256]
+            tickets = (number.to_bytes(_TICKET, "big", signed=True) for number in part)
+            os.write(self._box.fileno(), b"".join(tickets))
+
+    def _take_back(self) -> None:
+        """Empty the pipe of tickets."""
+        with suppress(BlockingIOError):
+            while os.read(self._tickets.fileno(), _TICKET * 512):
+                pass
+
+
+def _work(plans: Mapping[str, Plan], tickets: Connection, pipe: Connection) -> None:
+    """The life of a worker; it ends when the parent closes the pipe, or is gone."""
     try:
-        for part in range(1, jobs + 1):
-            receiving, sending = context.Pipe(duplex=False)
-            share = replace(plan, share=(part, jobs))
-            process = context.Process(target=_work, args=(scenario, share, root, sending))
-            process.start()
-            sending.close()
-            running[receiving] = (part, process)
-    finally:
-        signal.signal(signal.SIGINT, listening)
-    return running
+        scenarios = load_scenarios(load_settings())
+        explorers: dict[str, Explorer] = {}
+        with campaign():
+            pipe.send(_Idle())
+            while True:
+                message = pipe.recv()
+                if isinstance(message, _Stop):
+                    continue
+                scenario, plan = scenarios[message.scenario], plans[message.scenario]
+                if isinstance(message, _Shrink):
+                    pipe.send(attempt_smaller(scenario, plan, message.finding, pipe.poll))
+                    continue
+                if message.scenario not in explorers:
+                    explorers[message.scenario] = Explorer(scenario, plan)
+                explorer = explorers[message.scenario]
+                for generation in message.closed:
+                    explorer.close(generation)
+                _serve(explorer, tickets, pipe)
+                pipe.send(_Idle())
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
 
 
-def _work(scenario: str, plan: Plan, root: Path, pipe: Connection) -> None:
-    """One job: it has a process group of its own, so that Ctrl-C reaches it once, from us."""
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()
-    found = load_scenarios(load_settings())[scenario]
-    pipe.send(search(found, plan, root=root, on_progress=lambda *counts: pipe.send(counts)))
+def _serve(explorer: Explorer, tickets: Connection, pipe: Connection) -> None:
+    """Take tickets until there are none, or no strategy has anything more to try."""
+    made: list[Trial] = []
+    since = _monotonic()
+    while (number := _take(tickets)) is not None:
+        trial = explorer.trial(number)
+        if trial is None:
+            break
+        made.append(trial)
+        pressing = trial.finding or trial.difference or trial.error
+        if pressing or _monotonic() - since > BATCH_S:
+            pipe.send(made)
+            made, since = [], _monotonic()
+    if made:
+        pipe.send(made)
 
 
-def _lost(scenario: str, plan: Plan, part: int, process: SpawnProcess, pending: bool) -> Result:
-    if pending:
-        return Result(scenario, plan, ended_by=INTERRUPTED)
-    error = f"job {part} ended without a result, exit code {process.exitcode}; its words are above"
-    return Result(scenario, plan, error=error)
-
-
-def merged(plan: Plan, results: Sequence[Result]) -> Result:
-    """One result of all shares; findings oldest first, one for each bug."""
-    whole = Result(results[0].scenario, plan)
-    whole.statistics = _sum([result.statistics for result in results])
-    found = [finding for result in results for finding in result.findings]
-    found.sort(key=lambda finding: (finding.schedule_number, finding.token))
-    known: list[tuple[str, str, str]] = []
-    for finding in found:
-        fingerprint = finding.violation.fingerprint
-        if fingerprint in known or (known and not plan.keep_going):
-            whole.remarks.append(
-                f"another job found {finding.violation.invariant} at schedule "
-                f"{finding.schedule_number}: {finding.saved or finding.token}"
-            )
-            continue
-        known.append(fingerprint)
-        whole.findings.append(finding)
-    for result in results:
-        whole.error = whole.error or result.error
-        if whole.difference is None and result.difference is not None:
-            whole.difference = result.difference
-            whole.difference_token = result.difference_token
-        whole.warnings += result.warnings
-        whole.remarks += result.remarks
-    ends = [result.ended_by for result in results if result.ended_by]
-    whole.ended_by = min(ends, key=_urgency, default="")
-    return whole
-
-
-def _urgency(ended_by: str) -> int:
-    order = (INTERRUPTED, "not deterministic", "finding")
-    return order.index(ended_by) if ended_by in order else len(order)
-
-
-def _sum(parts: Sequence[Statistics]) -> Statistics:
-    whole = Statistics()
-    for part in parts:
-        for each in fields(Statistics):
-            name = each.name
-            one, other = getattr(whole, name), getattr(part, name)
-            if name in ("judged", "reached", "by_strategy"):
-                total = {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
-                setattr(whole, name, total)
-            elif isinstance(one, (set, dict)):
-                setattr(whole, name, one | other)
-            elif name == "seconds":
-                setattr(whole, name, max(one, other))
-            else:
-                setattr(whole, name, one + other)
-    return whole
+def _take(tickets: Connection) -> int | None:
+    try:
+        ticket = os.read(tickets.fileno(), _TICKET)
+    except BlockingIOError:
+        return None
+    return int.from_bytes(ticket, "big", signed=True) if ticket else None

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.coverage import matrix_of
 from harness.doors.gate import Result
 from harness.doors.wordings import as_data, brief, report, statistics_text, summary
 from harness.findings import store
 from harness.findings.markdown import code, escaped, fenced, github_annotation, render_markdown
+from harness.findings.matrix import matrix_markdown
 
 
 def say(text: str) -> None:
@@ -93,6 +95,8 @@ def _append_summary(results: Sequence[Result]) -> None:
             blocks.append(fenced(text.splitlines()) + "\n\n" if text else "")
         table = fenced(statistics_text(result).splitlines())
         blocks.append(f"<details><summary>What was tried</summary>\n\n{table}\n\n</details>\n\n")
+        if matrix := matrix_markdown(matrix_of(result.statistics.covered)):
+            blocks.append(f"<details><summary>Coverage</summary>\n\n{matrix}\n</details>\n\n")
     _append(blocks)
 
 

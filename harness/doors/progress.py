@@ -19,7 +19,7 @@ EVERY_S = 1.0
 class Progress:
     """Tells how far the search of one scenario is."""
 
-    def __init__(self, stream: TextIO, name: str, planned: int) -> None:
+    def __init__(self, stream: TextIO, name: str, planned: int | None) -> None:
         self.stream = stream
         self.name = name
         self.planned = planned
@@ -46,6 +46,13 @@ class Progress:
                 self.stream.write(self._line(schedules, findings) + "\n")
                 self.stream.flush()
 
+    def interject(self, text: str) -> None:
+        """Say something that stays; the line of a terminal comes again below it."""
+        self.end()
+        self._told_at = float("-inf")
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
     def end(self) -> None:
         """Clear the line of a terminal."""
         if self._terminal and self._width:
@@ -56,7 +63,8 @@ class Progress:
         seconds = _monotonic() - self.started
         speed = f"  {schedules / seconds:,.0f}/s" if seconds > 0 else ""
         found = f"  {counted(findings, 'finding')}" if findings else ""
-        return f"{self.name}  {schedules:,} of {self.planned:,} schedules{found}{speed}"
+        of = f" of {self.planned:,}" if self.planned is not None else ""
+        return f"{self.name}  {schedules:,}{of} schedules{found}{speed}"
 
 
 def milestone(number: int) -> int:

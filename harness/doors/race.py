@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.doors.gate import VIOLATED, Result, plan_of, search
+from harness.doors.gate import VIOLATED, Result, plan_of
+from harness.doors.passage import search
 from harness.doors.reference import last_seed
 from harness.doors.registry import limited, load_scenarios
 from harness.doors.rerun import rerun

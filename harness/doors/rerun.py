@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.campaign import finding_of
-from harness.doors.gate import Keeper
+from harness.doors.keeper import Keeper
 from harness.doors.wordings import diverged, finding_report, not_deterministic
 from harness.engine import Run, campaign
 from harness.findings import store
 from harness.findings.finding import Finding
+from harness.findings.reasons import step_text
 from harness.repeat import same_twice
 from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
 from harness.scenario import Scenario
@@ -57,6 +58,8 @@ def rerun(
     if done.outcome != STILL_FAILS:
         return Rerun(0, "", _verdict(done, times), run=run)
     found, warnings = _still_failing(run, recorded if done.exact else None)
+    if recorded is not None and done.by_constraints:
+        found = replace(found, constraints=recorded.constraints)
     text = finding_report(found, ascii=ascii, test_id=test_id)
     text += "".join(f"\nWARNING  {warning}\n" for warning in warnings)
     return Rerun(1, text, _verdict(done, times), found, run)
@@ -78,10 +81,15 @@ def _verdict(done: Replayed, times: int) -> str:
         f"{done.outcome:<12} {done.schedule.token}",
         f"    digest {done.digests[0][:8]}, same result {len(done.digests)} of {times} times",
     ]
+    if done.by_constraints:
+        lines.append("    replayed by its ordering constraints: the recorded steps have moved")
     if done.recorded_digest and not done.exact:
         lines.append(f"    not the history that was recorded (digest {done.recorded_digest[:8]})")
     if not done.same_bug:
         lines.append("    another rule is broken first than the one that was recorded")
+    if done.unkept:
+        never, waiting = (step_text(name) for name in (done.unkept[0].before, done.unkept[0].after))
+        lines.append(f"    not by its ordering constraints: {never} never precedes {waiting}")
     if done.misfit is not None:
         lines.append(f"    went on first-in-first-out: {done.misfit}")
     return "\n".join(lines)

@@ -10,14 +10,18 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from harness.campaign import versions
+from harness.coverage import matrix_of, nested
 from harness.doors.gate import NOT_JUDGED, NOTHING_RAN, Result
+from harness.doors.regressions import IS_BACK
 from harness.findings import outcomes
 from harness.findings.finding import Finding, Violation
+from harness.findings.matrix import render_matrix
 from harness.findings.report import render_text
 from harness.findings.serial import encode
-from harness.findings.wording import counted, only_ascii, wrapped
+from harness.findings.wording import counted, one_line, only_ascii, wrapped
 from harness.repeat import Difference
 from harness.replay import Replayed
+from harness.statistics import Statistics
 
 _WAITING = re.compile(
     r"(?P<lane>\S+)\s+(?:waits for\s+(?P<reason>.*?)\s+since step (?P<since>\d+)"
@@ -27,22 +31,46 @@ _LAST_STEPS = re.compile(
     r"(?P<limit>[\d,]+) steps .*; the last \d+ steps: (?P<steps>.*)", re.DOTALL
 )
 _INDENT = "    "
+#: What stands over the matrix; its columns are headed by the first letters.
+MATRIX_HEADING = "  In how many runs a write was sent, done, told in a phase of a restart:"
 _LEGAL = ", batch-legal"
 
 
 def report(result: Result, *, ascii: bool = False, test_id: str | None = None) -> str:
     """Everything that is to be said about a result that is not simply green."""
-    blocks = [finding_report(each, ascii=ascii, test_id=test_id) for each in result.findings]
+    blocks = [
+        _back(result, each) + finding_report(each, ascii=ascii, test_id=test_id)
+        for each in result.findings
+    ]
     if result.difference is not None:
-        blocks.append(not_deterministic(result.difference, result.difference_token, ascii=ascii))
+        block = not_deterministic(result.difference, result.difference_token, ascii=ascii)
+        if result.quarantined:
+            block += f"{_INDENT}both option lists are in {result.quarantined}\n"
+        blocks.append(block)
     if result.error:
         blocks.append(not_judged(result.error))
-    if result.statistics.schedules and not result.statistics.overlapped_runs and not blocks:
-        vacuous = outcomes.Vacuous(result.scenario, result.statistics.schedules, result.plan.seed)
+    statistics = result.statistics
+    if statistics.schedules and statistics.vacuous and not blocks:
+        vacuous = outcomes.Vacuous(
+            result.scenario,
+            statistics.schedules,
+            result.plan.seed,
+            never_reached=statistics.never_reached,
+            overlapped=statistics.overlapped_runs,
+        )
         blocks.append(outcomes.render_vacuous(vacuous, ascii=ascii))
     blocks += [f"WARNING  {warning}\n" for warning in result.warnings]
     blocks += [f"note: {remark}\n" for remark in result.remarks]
     return "\n".join(blocks)
+
+
+def _back(result: Result, finding: Finding) -> str:
+    """That a finding is a committed regression which fails again; empty for others."""
+    for each in result.regressions:
+        if each.outcome == IS_BACK and each.saved == finding.saved:
+            why = f": {one_line(finding.reason)}" if finding.reason else ""
+            return "\n".join(wrapped(f"regression {each.name} is back{why}", 80)) + "\n\n"
+    return ""
 
 
 def finding_report(finding: Finding, *, ascii: bool = False, test_id: str | None = None) -> str:
@@ -154,19 +182,23 @@ def statistics_text(result: Result, *, ascii: bool = False) -> str:
     """What was tried, reached and judged, and what never was."""
     statistics = result.statistics
     lines = [summary(result)]
-    for heading, text in _facts(result) if statistics.schedules else ():
+    facts = _facts(result) if statistics.schedules else []
+    for heading, text in [*facts, *_regressions(result)]:
         first = f"  {heading:<12}"
         lines += wrapped(text, 80, indent=first, hanging=" " * len(first))
     if result.ended_by:
         lines.append(f"  {'ended by':<12}{result.ended_by}")
+    if statistics.covered:
+        lines += ["", MATRIX_HEADING]
+        lines += render_matrix(matrix_of(statistics.covered))
     return "\n".join(only_ascii(line) if ascii else line for line in lines) + "\n"
 
 
 def _facts(result: Result) -> list[tuple[str, str]]:
     statistics = result.statistics
-    steps, runs = statistics.steps, statistics.schedules
+    least, most, runs = statistics.steps_min, statistics.steps_max, statistics.schedules
     facts = [
-        ("steps", f"min {min(steps):,}, mean {sum(steps) / runs:,.0f}, max {max(steps):,}"),
+        ("steps", f"min {least:,}, mean {statistics.steps_sum / runs:,.0f}, max {most:,}"),
         (
             "restarts",
             f"{statistics.restarts:,} by {counted(statistics.faults, 'fault')}; in "
@@ -181,7 +213,27 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     facts += [("never judged", never)] if never else []
     facts += [("unknown", f"{name}: {reason}") for name, reason in statistics.unknown.items()]
     facts.append(("reached", _counts(statistics.reached)))
+    facts.append(("not reached", ", ".join(statistics.never_reached)))
+    facts.append(("covered", _covered(statistics)))
     return [(heading, text) for heading, text in facts if text]
+
+
+def _regressions(result: Result) -> list[tuple[str, str]]:
+    """What became of the committed regressions, if there are any."""
+    outcomes = [each.outcome for each in result.regressions]
+    counts = (f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
+    return [("regressions", ", ".join(counts))] if outcomes else []
+
+
+def _covered(statistics: Statistics) -> str:
+    """How much of the matrix was seen, and whether there is still something new."""
+    if not statistics.covered:
+        return ""
+    cells = counted(len(statistics.covered), "cell")
+    return (
+        f"{cells} of restart phase x write step, the last new one at schedule "
+        f"{statistics.last_new:,} of {statistics.schedules:,}"
+    )
 
 
 def _strategies(counts: Mapping[str, int]) -> str:
@@ -211,14 +263,16 @@ def as_data(result: Result) -> dict[str, object]:
         "error": result.error,
         "warnings": [*result.warnings],
         "findings": [encode(finding) for finding in result.findings],
+        "regressions": {each.name: each.outcome for each in result.regressions},
+        "quarantined": result.quarantined,
         "unknown": result.unknown,
         "statistics": {
             "schedules": statistics.schedules,
             "distinct": len(statistics.distinct),
             "steps": {
-                "min": min(statistics.steps, default=0),
-                "max": max(statistics.steps, default=0),
-                "sum": sum(statistics.steps),
+                "min": statistics.steps_min,
+                "max": statistics.steps_max,
+                "sum": statistics.steps_sum,
             },
             "restarts": statistics.restarts,
             "faults": statistics.faults,
@@ -229,6 +283,12 @@ def as_data(result: Result) -> dict[str, object]:
             "judged": statistics.judged,
             "never_judged": list(statistics.never_judged),
             "reached": statistics.reached,
+            "never_reached": list(statistics.never_reached),
+            "covered": {
+                "cells": len(statistics.covered),
+                "last_new": statistics.last_new,
+                "matrix": nested(matrix_of(statistics.covered)),
+            },
             "seconds": round(statistics.seconds, 3),
         },
     }

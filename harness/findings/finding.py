@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.history import Event
-from harness.schedule.choices import Deviation
+from harness.schedule.choices import FAULT, ORPHAN, Deviation
 
 #: The version of the file format that this code writes.
 FORMAT = 1
@@ -70,8 +70,49 @@ class Counterfactual:
 
 
 @dataclass(frozen=True, slots=True)
+class StepName:
+    """A step by what it is, so that it can be found again when other steps come or go.
+
+    ``label`` is what its option says, without times; ``kind`` is that of the option; ``touches``
+    the memory that a task said it would touch. ``occurrence`` counts, from 1, the steps of a run
+    of which all three are equal.
+    """
+
+    label: str
+    occurrence: int = 1
+    kind: str = "task"
+    touches: str = ""
+
+    @property
+    def strikes(self) -> bool:
+        """Whether it never has to happen: a fault, or an orphan that takes effect."""
+        return self.kind in (FAULT, ORPHAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What has to come ``before`` what, for the rule to break: the cause of a finding in an order.
+
+    ``checked`` says that a run was executed in which only this one was turned round, or its fault
+    left out, and that the rule held there.
+    """
+
+    before: StepName
+    after: StepName
+    checked: bool = False
+
+    @property
+    def reversed(self) -> Constraint:
+        """The other order of the same two steps."""
+        return Constraint(self.after, self.before)
+
+
+@dataclass(frozen=True, slots=True)
 class Shrinking:
-    """What the shrinker did: sizes before and after, runs spent, and what ended it."""
+    """What the shrinker did: sizes before and after, runs spent, and what ended it.
+
+    ``tried`` names the candidates that were executed in vain, for whoever goes on from here.
+    """
 
     steps: tuple[int, int] = (0, 0)
     choices: tuple[int, int] = (0, 0)
@@ -79,6 +120,7 @@ class Shrinking:
     runs: int = 0
     budget: int = 0
     ended_by: str = "one-minimal"
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +130,8 @@ class Finding:
     ``violations`` holds the first violation and what followed from it in the same run, in order;
     ``held`` names the invariants that saw nothing wrong. ``order`` is what the schedule needs:
     ``batch-legal`` (stock trio could do it with real input and output) or ``any``. ``reason`` says
-    why it was kept as a regression, if it was.
+    why it was kept as a regression, if it was. ``constraints`` are the orders that make the bug;
+    ``orders_tried`` says in how many of how many other runs that kept them the rule broke.
     """
 
     scenario: str
@@ -105,6 +148,8 @@ class Finding:
     held: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     counterfactuals: tuple[Counterfactual, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    orders_tried: tuple[int, int] = (0, 0)
     replays: tuple[int, int] = (0, 0)
     replay_ms: int = 0
     strategy: str = ""

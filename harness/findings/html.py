@@ -14,16 +14,15 @@ from harness.findings.aftermath import cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
-    counterfactual_sentences,
     exactness,
     held,
     order_headline,
-    order_sentence,
     what_broke,
     where,
 )
 from harness.findings.diagram import LANES_MAX, ROWS_MAX
 from harness.findings.finding import Finding
+from harness.findings.reasons import grounds, orders
 from harness.findings.selection import Row, select
 from harness.findings.strokes import captions
 from harness.findings.watched import changes, differences, site_text
@@ -80,8 +79,9 @@ def render_html(finding: Finding, *, test_id: str | None = None) -> str:
             _paragraphs((*map(sentence, finding.notes), held(finding, most=len(finding.held)))),
             _followed(finding),
             f"<h2>Why this order</h2>\n<p>{_text(order_headline(finding))}</p>\n",
+            _list(map(" ".join, orders(finding.constraints))) if finding.constraints else "",
+            _paragraphs(grounds(finding)),
             _deviations(finding),
-            _paragraphs((*counterfactual_sentences(finding), order_sentence(finding))),
             f"<h2>Timeline</h2>\n{_timeline(finding)}",
             f"<h2>Reproduce</h2>\n<p>{_text(exactness(finding))}</p>\n",
             f"<pre>{escape(typed)}</pre>\n",

@@ -12,11 +12,9 @@ from harness.findings.aftermath import cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
-    counterfactual_sentences,
     exactness,
     held,
     order_headline,
-    order_sentence,
     summary_line,
     telling_deviations,
     what_broke,
@@ -24,6 +22,7 @@ from harness.findings.anatomy import (
 )
 from harness.findings.diagram import diagram
 from harness.findings.finding import Finding
+from harness.findings.reasons import grounds, orders
 from harness.findings.watched import changes
 from harness.findings.wording import one_line, place_of, sentence
 
@@ -112,6 +111,7 @@ def _followed(finding: Finding) -> str:
 
 def _why(finding: Finding) -> str:
     lines = [f"### Why this order\n\n{escaped(order_headline(finding))}\n"]
+    lines += [f"- {code(step)} {escaped(when)}" for step, when in orders(finding.constraints)]
     lines += [
         f"- step {one.step}: {code(one.taken or f'option {one.choice}')} ran before "
         f"{code(one.first or 'option 0')}"
@@ -119,8 +119,7 @@ def _why(finding: Finding) -> str:
     ]
     left = len(finding.deviations) - DEVIATIONS_MAX
     lines += [f"- and {left:,} more, all in the token"] if left > 0 else []
-    reasons = [*counterfactual_sentences(finding), order_sentence(finding)]
-    return "\n".join(lines) + "\n\n" + escaped(" ".join(reasons))
+    return "\n".join(lines) + "\n\n" + escaped(" ".join(grounds(finding)))
 
 
 def _folded(finding: Finding) -> str:

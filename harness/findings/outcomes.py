@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.findings.wording import columns, counted, listed, one_line, only_ascii, wrapped
 
 WIDTH = 80
+NO_OVERLAP = "no restart overlapped a write in {tried}"
 _HEADING_WIDTH = 20
 
 USUAL_CAUSES = (
@@ -57,12 +58,17 @@ class Diverged:
 
 @dataclass(frozen=True, slots=True)
 class Vacuous:
-    """A scenario that held because nothing was ever tried: no restart overlapped a write."""
+    """A scenario that held because too little was tried.
+
+    No restart overlapped a write in any run, or (when ``overlapped`` of them did) no run reached
+    the marks ``never_reached``.
+    """
 
     scenario: str
     schedules: int
     seed: int
     never_reached: tuple[str, ...] = ()
+    overlapped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +147,14 @@ def render_diverged(outcome: Diverged, *, ascii: bool = False, width: int = WIDT
 def render_vacuous(outcome: Vacuous, *, ascii: bool = False, width: int = WIDTH) -> str:
     """That nothing was tested, and what would change that."""
     tried = counted(outcome.schedules, "schedule")
+    missed = f"never reached: {listed(outcome.never_reached, most=6)}"
+    lack = f"{missed} in {tried}" if outcome.overlapped else NO_OVERLAP.format(tried=tried)
     lines = [
-        _heading(
-            "VACUOUS",
-            f"{outcome.scenario} held, but no restart overlapped a write in {tried}",
-        ),
+        _heading("VACUOUS", f"{outcome.scenario} held, but {lack}"),
         "add steps to the workload, move the fault, or raise --race-schedules",
     ]
-    if outcome.never_reached:
-        lines.append(f"never reached: {listed(outcome.never_reached, most=6)}")
+    if outcome.never_reached and not outcome.overlapped:
+        lines.append(missed)
     return _page([*lines, f"seed {outcome.seed}"], ascii=ascii, width=width)
 
 

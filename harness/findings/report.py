@@ -13,11 +13,9 @@ from harness.findings.aftermath import cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
-    counterfactual_sentences,
     exactness,
     held,
     order_headline,
-    order_sentence,
     summary_line,
     telling_deviations,
     what_broke,
@@ -25,6 +23,7 @@ from harness.findings.anatomy import (
 )
 from harness.findings.diagram import diagram
 from harness.findings.finding import Finding
+from harness.findings.reasons import grounds, orders
 from harness.findings.watched import Change, changes
 from harness.findings.wording import (
     columns,
@@ -42,6 +41,7 @@ __all__ = ["render_text", "summary_line"]
 WIDTH = 80
 _DEVIATIONS_MAX = 6
 _FOLDED_MAX = 3
+_ORDERS_MAX = 4
 _FOLLOWED_MAX = 6
 _HELD_LINES = 2
 _WIDE = "   "
@@ -163,9 +163,22 @@ def _followed(finding: Finding, width: int) -> list[str]:
 
 def _why(finding: Finding, width: int) -> list[str]:
     lines = heading("WHY THIS ORDER", order_headline(finding), width)
-    lines += _deviations(finding, width)
-    reasons = (*counterfactual_sentences(finding), order_sentence(finding))
-    return lines + wrapped(" ".join(reasons), width, indent="    ")
+    lines += _orders(finding, width) if finding.constraints else _deviations(finding, width)
+    return lines + wrapped(" ".join(grounds(finding)), width, indent="    ")
+
+
+def _orders(finding: Finding, width: int) -> list[str]:
+    """What had to come before what: on one line if that fits, or else on two or more."""
+    lines: list[str] = []
+    told = orders(finding.constraints)
+    for step, when in told[:_ORDERS_MAX]:
+        line = f"    {step} {when}"
+        if columns(line) <= width:
+            lines.append(line)
+        else:
+            lines += [f"    {shortened(step, width - 4)}", *wrapped(when, width, indent="      ")]
+    left = len(told) - _ORDERS_MAX
+    return [*lines, f"    and {left:,} more, all in the saved file"] if left > 0 else lines
 
 
 def _deviations(finding: Finding, width: int) -> list[str]:

@@ -11,6 +11,7 @@ import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from harness.errors import UsageError, closest
@@ -19,6 +20,8 @@ from harness.history import Event
 from harness.schedule.choices import Schedule
 
 Record = TypeVar("Record")
+#: The types of the fields of a record; looking them up costs more than reading a whole event.
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 class UnreadableError(UsageError):
@@ -111,7 +114,7 @@ def _plain(value: object) -> object:
 def _record(kind: type[Record], data: object, *, at: str) -> Record:
     if not isinstance(data, dict):
         raise _misfit(at, "an object", data)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     for name in data:
         if name not in hints:
             raise UnreadableError(str(closest(_path(at, name), _paths(at, hints), kind="field")))

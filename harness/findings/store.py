@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,17 @@ from pathlib import Path, PurePath
 
 from harness.errors import UsageError, closest
 from harness.findings import serial
-from harness.findings.files import StoreError, explained, make_folder, point_to, write_whole
+from harness.findings.files import (
+    StoreError,
+    explained,
+    file_name,
+    make_folder,
+    point_to,
+    prune,
+    set_aside,
+    write_record,
+    write_whole,
+)
 from harness.findings.finding import FORMAT, Finding
 from harness.findings.serial import UnreadableError
 from harness.history import relative
@@ -33,12 +42,16 @@ __all__ = [
     "list_findings",
     "list_regressions",
     "load",
+    "prepare",
+    "quarantine",
     "save",
     "write_summary",
 ]
 
 ROOT = Path(".changeover")
 REGRESSIONS = Path("tests/regressions")
+#: How many summaries of runs are kept.
+SUMMARIES_MAX = 50
 
 #: The signature that tells backup programs to leave a folder out (https://bford.info/cachedir/).
 _CACHE_TAG = (
@@ -57,7 +70,7 @@ class Listing:
 
 def save(finding: Finding, root: Path = ROOT) -> Path:
     """Keep a finding and return its file; raises :class:`StoreError` when it cannot be written."""
-    _prepare(root, "findings")
+    prepare(root, "findings")
     path = _place(finding, root / "findings")
     write_whole(path, serial.dumps(_portable(finding, path)))
     return path
@@ -75,12 +88,12 @@ def load(reference: str | Path, root: Path = ROOT) -> Finding:
     except UnreadableError as error:
         if root.resolve() not in path.resolve().parents:
             raise
-        raise UnreadableError(f"{error}; {_set_aside(path)}") from None
+        raise UnreadableError(f"{error}; {set_aside(path)}") from None
 
 
-def list_findings(root: Path = ROOT) -> Listing:
-    """The saved findings; unreadable files are reported and left where they are."""
-    return _listing(_files(root / "findings"))
+def list_findings(root: Path = ROOT, *, tidy: bool = False) -> Listing:
+    """The saved findings; unreadable files are reported, and set aside if it shall be ``tidy``."""
+    return _listing(_files(root / "findings"), tidy=tidy)
 
 
 def list_regressions(directory: Path = REGRESSIONS) -> Listing:
@@ -89,13 +102,17 @@ def list_regressions(directory: Path = REGRESSIONS) -> Listing:
 
 
 def write_summary(summary: Mapping[str, object], root: Path = ROOT, *, now: datetime) -> Path:
-    """Write the summary of one run and point ``latest`` to it; raises :class:`StoreError`."""
+    """Write the summary of one run and point ``latest`` to it; raises :class:`StoreError`.
+
+    Of the summaries the newest :data:`SUMMARIES_MAX` stay.
+    """
     text = json.dumps({"format": FORMAT, **summary}, indent=1, allow_nan=False) + "\n"
-    _prepare(root, "runs")
+    folder = prepare(root, "runs")
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    path = root / "runs" / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:6]}.json"
+    path = folder / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:6]}.json"
     write_whole(path, text)
     point_to(root / "latest", f"runs/{path.name}")
+    prune(folder, SUMMARIES_MAX)
     return path
 
 
@@ -126,7 +143,7 @@ def keep(
     """
     if not reason.strip():
         raise UsageError("a regression is kept with its reason; say in one sentence what it guards")
-    path = directory / f"{_file_name(name or f'{finding.scenario}-{finding.identity}')}.json"
+    path = directory / f"{file_name(name or f'{finding.scenario}-{finding.identity}')}.json"
     kept = replace(_portable(finding, path), reason=reason.strip())
     if path.exists():
         present = _read(path)
@@ -153,23 +170,34 @@ def _portable(finding: Finding, path: Path) -> Finding:
     return replace(finding, history=history, saved=path.as_posix())
 
 
-def _prepare(root: Path, folder: str) -> None:
-    make_folder(root / folder)
+def prepare(root: Path, folder: str) -> Path:
+    """Make a folder below ``root``, which keeps itself out of git and of backups."""
+    made = root / folder
+    make_folder(made)
     with explained(root, "use"):
         for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHE_TAG)):
             if not (root / name).exists():
                 write_whole(root / name, text)
+    return made
 
 
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", name).strip("-.")[:100] or "finding"
+def quarantine(token: str, scenario: str, details: Mapping[str, object], root: Path = ROOT) -> Path:
+    """Put a schedule that cannot be repeated aside, with what differed; returns its file.
+
+    Raises :class:`StoreError`.
+    """
+    folder = prepare(root, "quarantine")
+    digits = hashlib.sha256(token.encode()).hexdigest()[:6]
+    path = folder / f"{file_name(scenario)}-{digits}.json"
+    write_record(path, {"token": token, "scenario": scenario, **details})
+    return path
 
 
 def _place(finding: Finding, folder: Path) -> Path:
     """The finding's file; a longer digest tells it from another one with the same six digits."""
     if len(finding.digest) < 6 or set(finding.digest) - set("0123456789abcdef"):
         raise UsageError(f"a finding is saved by its hexadecimal digest, not {finding.digest!r}")
-    name = _file_name(finding.scenario)
+    name = file_name(finding.scenario)
     path = folder / f"{name}-{finding.identity}.json"
     if path.exists():
         with suppress(UsageError):
@@ -190,19 +218,6 @@ def _read(path: Path) -> Finding:
     return replace(finding, saved=path.as_posix())
 
 
-def _set_aside(path: Path) -> str:
-    aside = path.with_name(path.name + ".unreadable")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.unreadable.{number}")
-    try:
-        path.rename(aside)
-    except OSError as error:
-        return f"it could not be set aside ({error.strerror}) and is still there"
-    return f"set aside as {aside}, nothing was deleted"
-
-
 def _files(folder: Path) -> list[Path]:
     """The files of findings, newest first."""
     if not folder.is_dir():
@@ -214,12 +229,14 @@ def _files(folder: Path) -> list[Path]:
     return [path for _, _, path in sorted(dated)]
 
 
-def _listing(paths: Iterable[Path]) -> Listing:
+def _listing(paths: Iterable[Path], *, tidy: bool = False) -> Listing:
     findings: list[Finding] = []
     problems: list[str] = []
     for path in paths:
         try:
             findings.append(_read(path))
+        except UnreadableError as error:
+            problems.append(f"{error}; {set_aside(path)}" if tidy else str(error))
         except UsageError as error:
             problems.append(str(error))
     return Listing(tuple(findings), tuple(problems))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.history import Event, History, Site, derive_seed, digest
@@ -38,6 +39,22 @@ class Ending:
     detail: str = ""
 
 
+class _Told(random.Random):
+    """A generator that says whenever somebody draws from it."""
+
+    def __init__(self, seed: int, books: Books, purpose: str) -> None:
+        super().__init__(seed)
+        self._tell = partial(books.touches, f"random/{purpose}")
+
+    def random(self) -> float:
+        self._tell()
+        return super().random()
+
+    def getrandbits(self, k: int, /) -> int:
+        self._tell()
+        return super().getrandbits(k)
+
+
 class Books:
     """What is known of one run; the part of a simulation that only writes down."""
 
@@ -53,6 +70,7 @@ class Books:
         "running_task",
         "seed",
         "steps",
+        "touched",
         "unwinding",
     )
 
@@ -69,16 +87,26 @@ class Books:
         #: The verdict is spoken: tasks that still run are only cleaning up.
         self.unwinding = False
         self._random_of: dict[str, random.Random] = {}
+        #: What the step that goes on has touched so far, for whoever wants to know; else nothing.
+        self.touched: list[tuple[str, str]] | None = None
 
     @property
     def now_ms(self) -> int:
         """Virtual milliseconds since the run began."""
         return round(self.clock.now * 1000)
 
+    def touches(self, resource: str, how: str = "write") -> None:
+        """Say that the step which goes on touches something that its footprint does not name."""
+        if self.touched is not None:
+            self.touched.append((resource, how))
+
     def random(self, purpose: str) -> random.Random:
         """A generator of its own for each purpose, derived from the seed of the run."""
         if purpose not in self._random_of:
-            self._random_of[purpose] = random.Random(derive_seed(self.seed, purpose))
+            seed = derive_seed(self.seed, purpose)
+            self._random_of[purpose] = (
+                random.Random(seed) if self.touched is None else _Told(seed, self, purpose)
+            )
         return self._random_of[purpose]
 
     @property

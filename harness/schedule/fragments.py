@@ -72,6 +72,23 @@ def by_steps(deviations: Sequence[Deviation]) -> Chooser:
     return choose
 
 
+def by_steps_then(
+    exact: Sequence[Deviation], moved: Sequence[Deviation]
+) -> Callable[[Callable[[], int]], Chooser]:
+    """Follow ``exact`` by step numbers, and after the last of them ``moved`` by labels."""
+    start = max((deviation.step for deviation in exact), default=0)
+
+    def chooser(now_ms: Callable[[], int]) -> Chooser:
+        numbered, labelled = by_steps(exact), by_labels(moved)(now_ms)
+
+        def choose(options: Sequence[Option], step: int) -> int:
+            return (numbered if step <= start else labelled)(options, step)
+
+        return choose
+
+    return chooser
+
+
 def lane_of(label: str) -> str:
     """The lane whose step a label names; a timer belongs to the lane that sleeps."""
     return label.rpartition(" for ")[2].partition(": ")[0]

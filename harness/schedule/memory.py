@@ -20,15 +20,24 @@ from harness.schedule.sandbox import active
 T = TypeVar("T")
 
 
+def declare(*resources: str, how: str = "write") -> None:
+    """What the step does that follows the next ``await`` that yields: this and no more.
+
+    ``how`` is ``'read'`` or ``'write'``; nothing at all outside a simulation.
+    """
+    simulation = active()
+    if simulation is not None and (running := simulation.running_task) is not None:
+        place = f"memory/{running.lane}/"
+        running.footprint = Footprint([(place + resource, how) for resource in resources])
+
+
 async def touch(resource: str, how: str = "write") -> None:
     """A scheduling point; the step that follows it does this to this variable and no more.
 
     ``how`` is ``'read'`` or ``'write'``. The promise is the target's own: a step that touches
     other memory as well can hide a race from a proof, though not from a search.
     """
-    simulation = active()
-    if simulation is not None and (running := simulation.running_task) is not None:
-        running.footprint = Footprint(((f"memory/{running.lane}/{resource}", how),))
+    declare(resource, how=how)
     await trio.lowlevel.checkpoint()
 
 

@@ -28,6 +28,7 @@ class Operation(Option):
     """A request that could take effect now."""
 
     __slots__ = (
+        "condition",
         "describe_wait",
         "effect",
         "enabled",
@@ -35,6 +36,7 @@ class Operation(Option):
         "on_crash",
         "order",
         "owner",
+        "queue",
         "sender",
         "simulation",
         "since",
@@ -50,11 +52,15 @@ class Operation(Option):
         owner: TaskOption | None,
         footprint: Footprint,
         enabled: Callable[[], bool] | None,
+        condition: Footprint | None,
+        queue: str,
         describe_wait: Callable[[], str] | None,
         on_crash: str,
         number: int,
     ) -> None:
         super().__init__(kind=OPERATION, lane=lane, footprint=footprint)
+        self.condition = footprint if condition is None else condition
+        self.queue = queue
         self.simulation = simulation
         self.name = name
         self.effect = effect
@@ -125,7 +131,7 @@ class Decision(Option):
 class Fault(Option):
     """Something the nemesis could do now; it never has to."""
 
-    __slots__ = ("action", "available", "name", "simulation")
+    __slots__ = ("action", "available", "condition", "name", "simulation")
 
     optional = True
 
@@ -137,12 +143,14 @@ class Fault(Option):
         *,
         available: Callable[[], bool],
         footprint: Footprint = NOTHING,
+        condition: Footprint | None = None,
     ) -> None:
         super().__init__(kind=FAULT, lane="nemesis", footprint=footprint)
         self.simulation = simulation
         self.name = name
         self.action = action
         self.available = available
+        self.condition = footprint if condition is None else condition
 
     @property
     def label(self) -> str:

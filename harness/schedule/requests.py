@@ -74,13 +74,15 @@ class Requests(Books, ABC):
         *,
         footprint: Footprint = NOTHING,
         enabled: Callable[[], bool] | None = None,
+        condition: Footprint | None = None,
         describe_wait: Callable[[], str] | None = None,
         on_crash: str = "orphan",
     ) -> T:
         """Ask another process for something; ``effect`` runs at the moment the scheduler chooses.
 
         Its value is returned, an ``Exception`` from it is raised here. While ``enabled()`` is
-        false the operation waits (for a lock, say) and ``describe_wait()`` tells for whom. If the
+        false the operation waits (for a lock, say) and ``describe_wait()`` tells for whom;
+        ``condition`` is what decides that, if it is not what the operation touches. If the
         lane dies meanwhile the request becomes an orphan that may or may not still take effect;
         with ``on_crash='drop'`` it dies too, with ``'continue'`` it surely takes effect. A
         cancelled sender stops waiting, but what it had sent goes on.
@@ -94,6 +96,8 @@ class Requests(Books, ABC):
             owner=owner,
             footprint=footprint,
             enabled=enabled,
+            condition=condition,
+            queue="",
             describe_wait=describe_wait,
             on_crash=on_crash,
         )
@@ -113,9 +117,14 @@ class Requests(Books, ABC):
         lane: str = "",
         footprint: Footprint = NOTHING,
         enabled: Callable[[], bool] | None = None,
+        condition: Footprint | None = None,
+        queue: str = "",
         on_crash: str = "continue",
     ) -> Operation:
-        """Let something happen later that nobody waits for, such as the arrival of a message."""
+        """Let something happen later that nobody waits for, such as the arrival of a message.
+
+        What is in one ``queue`` happens in the order in which it was posted: ``enabled`` keeps it.
+        """
         return self._issue(
             name,
             effect,
@@ -123,6 +132,8 @@ class Requests(Books, ABC):
             owner=None,
             footprint=footprint,
             enabled=enabled,
+            condition=condition,
+            queue=queue,
             describe_wait=None,
             on_crash=on_crash,
         )
@@ -163,9 +174,16 @@ class Requests(Books, ABC):
         *,
         available: Callable[[], bool] = lambda: True,
         footprint: Footprint = NOTHING,
+        condition: Footprint | None = None,
     ) -> Fault:
-        """Let the nemesis do ``action`` whenever ``available()``; ``faults_left`` bounds it."""
-        fault = Fault(self, name, action, available=available, footprint=footprint)
+        """Let the nemesis do ``action`` whenever ``available()``; ``faults_left`` bounds it.
+
+        ``condition`` is what decides whether it is available, if not what it touches.
+        """
+        fault = Fault(
+            self, name, action, available=available, footprint=footprint, condition=condition
+        )
+        self.give_birth(fault)
         self.faults.append(fault)
         return fault
 

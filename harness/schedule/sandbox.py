@@ -109,7 +109,7 @@ def _python_reads(frame: FrameType | None) -> bool:
 
 
 def _monotonic() -> float:
-    return _active[-1].clock.now if _active else real_monotonic()
+    return _active[-1].clock.current_time() if _active else real_monotonic()
 
 
 def _monotonic_ns() -> int:

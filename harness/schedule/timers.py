@@ -28,12 +28,15 @@ class VirtualClock(Clock):
 
     def __init__(self) -> None:
         self.now = 0.0
+        #: How often somebody looked at it.
+        self.readings = 0
 
     def start_clock(self) -> None:
         """Nothing to start: this clock stands still by itself."""
 
     def current_time(self) -> float:
         """Seconds since the run began."""
+        self.readings += 1
         return self.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:

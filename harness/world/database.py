@@ -99,6 +99,7 @@ class Database:
         PostgreSQL's ``default_transaction_read_only`` was set.
         """
         self.mode = _known(mode, MODES, "maintenance mode")
+        self.simulation.touches(f"{self.name}/*")
         self.simulation.emit("phase", f"maintenance: {mode}", peer=self.name)
         if mode == "away":
             # A statement on many rows that is alone holds its first rows while it waits.
@@ -108,6 +109,7 @@ class Database:
     def end_maintenance(self) -> None:
         """Serve everybody again."""
         self.mode = "open"
+        self.simulation.touches(f"{self.name}/*")
         self.simulation.emit("phase", "maintenance: over", peer=self.name)
 
     async def maintain(self, mode: str) -> None:
@@ -134,6 +136,7 @@ class Database:
 
     def table(self, table: str) -> Mapping[Key, Row]:
         """The committed rows of a table, seen by no lane and costing no step."""
+        self.simulation.touches(f"{self.name}/{table}/*", "read")
         return MappingProxyType(self.versions.tables.get(table, _NO_ROWS))
 
     @property
@@ -142,6 +145,10 @@ class Database:
         return self.versions.commits
 
     # --- for its transactions ----------------------------------------------------------------
+
+    def touches(self, place: Place) -> None:
+        """Say that the step which goes on frees a row, or makes it free to take."""
+        self.simulation.touches(f"{self.name}/{place[0]}/{place[1]}")
 
     def tell(
         self,
@@ -176,6 +183,9 @@ class Database:
         self.conflicts.forget(min(snapshots) if snapshots else None)
 
     def _client_died(self, lane: Lane) -> None:
+        for place, holder in self.locks.holders.items():
+            if holder.lane is lane:
+                self.touches(place)
         for transaction in list(self.transactions):
             if transaction.lane is lane and not transaction.committing:
                 transaction.roll_back()

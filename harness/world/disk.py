@@ -105,6 +105,7 @@ class Disk:
         The processes on this machine must be crashed by the caller; a process that is only
         killed needs nothing of this, because the page cache outlives it.
         """
+        self.simulation.touches(f"{self.name}/*")
         possible = outcomes(self._platter)
         if len(possible) == 1:
             self._survive(*possible[0])
@@ -124,10 +125,12 @@ class Disk:
 
     def files(self) -> dict[str, bytes]:
         """What processes would read now, seen by no lane and costing no step."""
+        self.simulation.touches(f"{self.name}/*", "read")
         return {path: bytes(file.seen) for path, file in self._platter.seen.items()}
 
     def durable_files(self) -> dict[str, bytes]:
         """What is sure to be there after a power cut, if all unsynced changes are lost."""
+        self.simulation.touches(f"{self.name}/*", "read")
         return self._platter.after([])
 
     # --- one request -------------------------------------------------------------------------
@@ -137,10 +140,17 @@ class Disk:
     ) -> T:
         site = site_of_caller()
         resources = [(f"{self.name}/{path}", how) for path, how in touched]
+
+        def perform() -> T:
+            if any(how == "write" for _, how in touched):
+                # In which order files were changed decides what a power cut can take back.
+                self.simulation.touches(f"{self.name}/unsynced changes")
+            return effect(site)
+
         # A system call of a process that is dead does not happen any more.
         return await self.simulation.operate(
             f"{verb} {resources[0][0]}",
-            lambda: effect(site),
+            perform,
             footprint=Footprint(resources),
             on_crash="drop",
         )
@@ -165,6 +175,7 @@ class Disk:
         )
 
     def _survive(self, name: str, kept: Sequence[Change]) -> None:
+        self.simulation.touches(f"{self.name}/*")
         self._platter.survive(kept)
         self.simulation.emit("fault", "power cut", peer=self.name, value=name)
 

@@ -33,8 +33,14 @@ class Inbox(Generic[T]):
         self._arrived: deque[T] = deque()
         self._readers: deque[trio.lowlevel.Task] = deque()
 
+    @property
+    def place(self) -> str:
+        """What of the network a message touches on its arrival here."""
+        return self.address
+
     def arrive(self, message: T) -> None:
         """A message is there: hand it to the reader that waits longest, or keep it."""
+        self.network.simulation.touches(f"steps/{self.lane.name}", "arrive")
         if self._readers:
             trio.lowlevel.reschedule(self._readers.popleft(), Value(message))
         else:
@@ -58,6 +64,7 @@ class Inbox(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        self.network.simulation.touches(f"{self.network.name}/{self.place}")
         if self.closed:
             raise StopAsyncIteration
         if self._arrived:
@@ -96,6 +103,11 @@ class Subscription(Inbox[Any]):
     """What arrives on a topic; ``latest`` is the last message that arrived, read or not."""
 
     latest: Any = None
+
+    @property
+    def place(self) -> str:
+        """Every subscription is a place of its own."""
+        return f"{self.address}/{self.lane.name}"
 
     def arrive(self, message: Any) -> None:
         """A message is there."""

@@ -53,6 +53,7 @@ class Network:
         """Receive what is sent to an address from now on; others may listen there already."""
         endpoint = Endpoint(self, address, self.simulation.current_lane)
         self._endpoints.setdefault(address, []).append(endpoint)
+        self._listeners_change(address)
         return endpoint
 
     async def call(
@@ -89,12 +90,14 @@ class Network:
         """Receive what is published on a topic from now on."""
         subscription = Subscription(self, topic, self.simulation.current_lane)
         self._topics.setdefault(topic, []).append(subscription)
+        self._listeners_change(topic)
         return subscription
 
     async def publish(self, topic: str, message: Any) -> None:
         """Send a message to everyone who is subscribed to a topic now."""
         await trio.lowlevel.checkpoint_if_cancelled()
         sender = self.simulation.current_lane
+        self.simulation.touches(f"{self.name}/listeners/{topic}", "read")
         self._tell("send", "publish", topic, sender, message, site=site_of_caller())
         for subscription in self._topics.get(topic, ()):
             self._publish_to(subscription, sender, message)
@@ -158,6 +161,15 @@ class Network:
             )
         )
 
+    def _listeners_change(self, place: str) -> None:
+        """Whoever looks up who listens at an address, or to a topic, finds something else now."""
+        self.simulation.touches(f"{self.name}/listeners/{place}")
+        self.simulation.touches(f"{self.name}/{place}")
+
+    def _call_changes(self, call: Call) -> None:
+        """Whoever waits for an answer, or serves it, finds something else now."""
+        self.simulation.touches(f"{self.name}/answers/{call.lane.name}")
+
     def _service_at(self, address: str) -> str:
         endpoints = self._endpoints.get(address)
         return endpoints[-1].lane.service if endpoints else ""
@@ -176,6 +188,7 @@ class Network:
         for endpoint in endpoints[:] if route == "all" else endpoints[-1:]:
             server = endpoint.lane
             if call is not None:
+                self._call_changes(call)
                 call.servers.append(server)
             label = call.label if call else address
             self._tell("receive", "request", label, server, payload, peer=sender.name)
@@ -183,6 +196,7 @@ class Network:
 
     def send_answer(self, server: Lane, call: Call, outcome: Outcome[Any]) -> None:
         """Send what a service answers back to its caller, if that still waits."""
+        self._call_changes(call)
         if call not in self._calls:
             return
         answer = Flight(
@@ -208,6 +222,7 @@ class Network:
 
     def _drop_call(self, call: Call) -> None:
         """Nobody waits for this answer any more."""
+        self._call_changes(call)
         if call in self._calls:
             del self._calls[call]
             for answer in call.answers:
@@ -222,6 +237,7 @@ class Network:
 
     def _lose(self, call: Call) -> None:
         """The connection of a call breaks, which its caller learns some time later."""
+        self._call_changes(call)
         if call not in self._calls or call.loss is not None:
             return
 
@@ -263,6 +279,8 @@ class Network:
 
     def closed(self, inbox: Inbox[Any]) -> None:
         """An endpoint or a subscription does not listen any more."""
+        self._listeners_change(inbox.address)
+        self.simulation.touches(f"{self.name}/{inbox.place}")
         if isinstance(inbox, Subscription):
             self._topics[inbox.address].remove(inbox)
             self.wire.recall_all_to(inbox)
@@ -290,6 +308,7 @@ class Network:
 
     def _server_gone(self, call: Call, lane: Lane) -> None:
         if lane in call.servers:
+            self._call_changes(call)
             call.servers.remove(lane)
             if not call.servers and not any(answer.is_sure for answer in call.answers):
                 self._lose(call)

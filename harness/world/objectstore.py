@@ -37,7 +37,7 @@ class ObjectStore:
         self.name = name
         self.available = True
         self._objects: dict[str, tuple[Any, str]] = {}
-        self._versions = 0
+        self._versions: dict[str, int] = {}
 
     # --- for the target ----------------------------------------------------------------------
 
@@ -95,11 +95,13 @@ class ObjectStore:
 
     def begin_outage(self) -> None:
         """Refuse every request from now on."""
+        self.simulation.touches(f"{self.name}/*")
         self.available = False
         self.simulation.emit("fault", "outage", peer=self.name)
 
     def end_outage(self) -> None:
         """Answer again."""
+        self.simulation.touches(f"{self.name}/*")
         self.available = True
         self.simulation.emit("fault", "outage over", peer=self.name)
 
@@ -128,10 +130,11 @@ class ObjectStore:
     def load(self, objects: Mapping[str, Any]) -> None:
         """Set up objects before the run."""
         for key, value in objects.items():
-            self._objects[key] = (value, self._next_etag())
+            self._objects[key] = (value, self._next_etag(key))
 
     def objects(self) -> dict[str, Any]:
         """All values by key, seen by no lane and costing no step."""
+        self.simulation.touches(f"{self.name}/*", "read")
         return {key: value for key, (value, _) in self._objects.items()}
 
     # --- one request -------------------------------------------------------------------------
@@ -156,15 +159,16 @@ class ObjectStore:
 
     def _set(self, verb: str, key: str, value: Any, site: Site | None) -> str:
         found = self._objects.get(key)
-        etag = self._next_etag()
+        etag = self._next_etag(key)
         self._objects[key] = (value, etag)
         before = found[0] if found else "no object"
         self._tell("write", verb, key, before=before, after=value, site=site)
         return etag
 
-    def _next_etag(self) -> str:
-        self._versions += 1
-        return f"v{self._versions}"
+    def _next_etag(self, key: str) -> str:
+        # Counted by key: a count of all would tell every writer of every other one.
+        version = self._versions[key] = self._versions.get(key, 0) + 1
+        return f"v{version}"
 
     def _tell(
         self,

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from harness.errors import UsageError, closest
-from harness.schedule.choices import writes
+from harness.schedule.choices import reads, writes
 
 if TYPE_CHECKING:
     from harness.schedule.lanes import Lane
     from harness.schedule.simulation import Simulation
+    from harness.world.coverage import Coverage
 
 #: How a service can be restarted: power cut and start; drain, stop and start; start the next
 #: incarnation, wait until it is ready, then drain and stop the old one; or fail over: power cut
@@ -40,6 +41,7 @@ class Life:
     def enter(self, phase: str) -> None:
         """Say which phase begins: ``hydrate``, ``ready``, ``drain``, or a name of your own."""
         before, self.phase = self.phase, phase
+        self.service.touches()
         self.service.simulation.emit(
             "phase", phase, lane=self.name, resource=self.name, before=before, after=phase
         )
@@ -51,6 +53,7 @@ class Life:
     @property
     def stopping(self) -> bool:
         """Whether somebody asked this incarnation to stop."""
+        self.service.touches("read")
         return self._stop.is_set()
 
     async def stop_requested(self) -> None:
@@ -72,7 +75,11 @@ class Service:
     """A restartable service of the world and its incarnations."""
 
     def __init__(
-        self, simulation: Simulation, name: str, run: Callable[[Life], Awaitable[object]]
+        self,
+        simulation: Simulation,
+        name: str,
+        run: Callable[[Life], Awaitable[object]],
+        coverage: Coverage,
     ) -> None:
         self.simulation = simulation
         self.name = name
@@ -86,9 +93,13 @@ class Service:
         self.restartable = False
         #: Whether the nemesis is at work on it: until that is done, it does not strike again.
         self.struck = False
+        #: Of which kind the restart is that goes on or comes next; empty if nobody said.
+        self.kind = ""
+        self.coverage = coverage
 
     def start(self) -> Life:
         """Start the next incarnation, beside one that is still alive if there is one."""
+        self.touches()
         life = Life(self, len(self.lives) + 1)
         self.lives.append(life)
         self.simulation.emit("phase", "boot", lane=life.name, resource=life.name, after="boot")
@@ -100,6 +111,7 @@ class Service:
                 await self.run(life)
             finally:
                 if life.alive:
+                    self.touches()
                     life.phase = "stopped"
                     self.simulation.emit(
                         "phase", "stopped", lane=life.name, resource=life.name, after="stopped"
@@ -112,9 +124,14 @@ class Service:
         self.changed()
         return life
 
+    def touches(self, how: str = "write") -> None:
+        """Say that the step which goes on changes, or reads, in which phase of life this is."""
+        self.simulation.touches(f"lifecycle/{self.name}", how)
+
     @property
     def alive(self) -> list[Life]:
         """The incarnations that run now, oldest first."""
+        self.touches("read")
         return [life for life in self.lives if life.alive]
 
     def changed(self) -> None:
@@ -129,8 +146,26 @@ class Service:
         last = self.lives[-1]
         retired = not living and last.phase == "stopped" and not last.stopping
         begun = self.was_ready or len(self.lives) > 1 or not living
+        ended = self.restarting
         self.restarting = begun and not settled and not retired
+        ended = ended and not self.restarting
+        self.kind = "" if ended else self.kind
+        if self.restarting:
+            self.kind = self.kind or self._kind_by_hand(living)
+            phase = "+".join(life.phase for life in living) or last.phase
+            self.coverage.changed(self, self.kind, phase)
+        elif ended:
+            self.coverage.changed(self, "", "")
         self.restartable = len(living) == 1 and not self.restarting and not self.struck
+
+    def _kind_by_hand(self, living: list[Life]) -> str:
+        """Of which kind a restart is that began without anybody saying so."""
+        last = self.lives[-1]
+        if len(living) > 1:
+            return "rolling"
+        if not living:
+            return "crash" if last.phase == "down" else "stop"
+        return "start" if last.incarnation > 1 and last.phase == "boot" else "stop"
 
     def crash(self, life: Life | None = None) -> None:
         """Cut the power of an incarnation, by default of the oldest that is alive."""
@@ -140,7 +175,9 @@ class Service:
         self.simulation.emit(
             "fault", "crash", resource=life.name, before=life.phase, after="down", peer=life.name
         )
+        self.touches()
         life.phase = "down"
+        self.coverage.power_cut(life.name)
         self.simulation.crash(life.lane)
         self.changed()
 
@@ -159,6 +196,7 @@ class Service:
         await self.simulation.operate(
             f"wait for the end of {life.name}",
             lambda: None,
+            footprint=reads(f"lifecycle/{self.name}"),
             enabled=lambda: not life.alive,
             describe_wait=lambda: f"{life.name} is in phase {life.phase}",
             on_crash="drop",
@@ -172,6 +210,7 @@ class Service:
         await self.simulation.operate(
             f"wait until {life.name} is ready",
             lambda: None,
+            footprint=reads(f"lifecycle/{self.name}"),
             enabled=lambda: life._ready.is_set() or not life.alive,
             describe_wait=lambda: f"{life.name} is in phase {life.phase}",
             on_crash="drop",
@@ -189,6 +228,8 @@ class Service:
         """The part of a restart that takes no time: who was there, and who came at once."""
         if kind not in RESTART_KINDS:
             raise closest(kind, RESTART_KINDS, kind="kind of restart")
+        if not self.restarting:
+            self.kind = kind
         old = next(iter(self.alive), None)
         new = self.start() if kind == "failover" else None
         if kind in ("crash", "failover") and old is not None:

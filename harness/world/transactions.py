@@ -35,6 +35,7 @@ class Transaction(UnitOfWork):
 
     async def __aenter__(self) -> Self:
         self._database.transactions[self] = None
+        self._database.simulation.touches(f"{self._database.name}/mode", "read")
         return self
 
     async def __aexit__(
@@ -116,6 +117,7 @@ class Transaction(UnitOfWork):
         finished, abandoned = not places, False
         while not finished:
             at = self.waits_for = places[written]
+            self._waiting_changes()
             gives_way, sent = self._database.locks.never_ends(at, self), False
             try:
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -189,6 +191,7 @@ class Transaction(UnitOfWork):
                 label, perform, footprint=footprint, on_crash="drop"
             )
         self.waits_for = place
+        self._waiting_changes()
         return await self._operate(label, perform, footprint, place, how)
 
     async def _operate(

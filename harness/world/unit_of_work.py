@@ -81,6 +81,7 @@ class UnitOfWork:
 
     def _begin(self, *, writes: bool) -> None:
         """Take the snapshot of the first statement; raise what forbids this one."""
+        self._waiting_changes()
         self.waits_for = None
         database = self._database
         if not self._begun and not self.over:
@@ -93,6 +94,11 @@ class UnitOfWork:
         error = self._refusal(writes=writes)
         if error is not None:
             self.fail(error)
+
+    def _waiting_changes(self) -> None:
+        """Whoever looks for a circle of those who wait finds something else now."""
+        if self.locked:
+            self._database.simulation.touches(f"{self._database.name}/waiting")
 
     def _refusal(self, *, writes: bool) -> DatabaseError | None:
         if self._database.mode == "away":
@@ -174,7 +180,7 @@ class UnitOfWork:
             self._send_rollback()
             raise
         database = self._database
-        touched = [(place, "write") for place in self.writes]
+        touched = [(place, "write") for place in {**self.locked, **self.writes}]
         if self.footsteps is not None:
             touched += [(place, "read") for place in self.footsteps.reads]
             touched += [((table, "*"), "read") for table in self.footsteps.scans]
@@ -193,6 +199,7 @@ class UnitOfWork:
             raise type(self.failure)(str(self.failure))
         versions = self._database.versions
         if self.footsteps is not None:
+            self._database.simulation.touches(f"{self._database.name}/serializable")
             committed_at = versions.commits + bool(self.writes)
             if self._database.conflicts.endangers(self.footsteps, self.writes, committed_at):
                 self.fail(
@@ -245,6 +252,9 @@ class UnitOfWork:
     def _finish(self) -> None:
         self.over = True
         self.waits_for = None
+        for place in self.locked:
+            self._database.touches(place)
+        self._waiting_changes()
         self._database.locks.release(self)
         self._database.transactions.pop(self, None)
         if self._snapshot is not None:

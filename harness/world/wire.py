@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.schedule.choices import Footprint
+from harness.schedule.choices import Footprint, reads
 
 if TYPE_CHECKING:
     from harness.schedule.lanes import Lane
@@ -108,6 +108,8 @@ class Wire:
             lane=flight.sender.name,
             footprint=Footprint(((flight.resource, "write"),)),
             enabled=lambda: self._can_land(flight),
+            condition=reads(f"{self.name}/cuts", f"{self.name}/listeners/{flight.place}"),
+            queue="" if flight.queue is None else f"{self.name}/{'/'.join(flight.connection or ())}",
             on_crash="orphan",
         )
         if self.drops or self.duplicates:
@@ -146,6 +148,7 @@ class Wire:
 
     def partition(self, one: str, other: str) -> None:
         """Let nothing pass between two services until it heals, which the schedule decides."""
+        self.simulation.touches(f"{self.name}/*")
         self._cuts.append((one, other))
         self.simulation.emit("fault", "partition", value=f"{one} from {other}", peer=self.name)
         self.simulation.post(
@@ -157,6 +160,7 @@ class Wire:
 
     def heal(self, one: str, other: str) -> None:
         """Let everything pass again that waited."""
+        self.simulation.touches(f"{self.name}/*")
         if (one, other) in self._cuts:
             self._cuts.remove((one, other))
             self.simulation.emit("fault", "heal", value=f"{one} and {other}", peer=self.name)

@@ -12,10 +12,13 @@ from typing import Any, TypeVar, overload
 
 from faker import Faker
 
+from harness.coverage import mark
 from harness.errors import UsageError, closest
 from harness.history import Event, derive_seed
 from harness.invariants import Invariant, Judge, invariant_of
+from harness.schedule.choices import reads, writes
 from harness.schedule.simulation import Simulation
+from harness.world.coverage import Coverage
 from harness.world.database import Database
 from harness.world.disk import Disk
 from harness.world.network import Network
@@ -47,7 +50,7 @@ class World:
         self.reached: dict[str, int] = {}
         self.writes = 0
         self._nemeses = 0
-        self._overlaps: list[tuple[Service, ...]] = []
+        self.coverage = Coverage(simulation)
         self._watchers: list[tuple[str, Callable[[Event], None]]] = []
 
     # --- stores and networks ----------------------------------------------------------------
@@ -76,7 +79,7 @@ class World:
         """A restartable service; ``run(life)`` is one incarnation of it."""
         if name in self.services:
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
-        service = self.services[name] = Service(self.simulation, name, run)
+        service = self.services[name] = Service(self.simulation, name, run, self.coverage)
         if start:
             service.start()
         return service
@@ -90,6 +93,7 @@ class World:
         await self.simulation.operate(
             f"wait for {lane.name}",
             lambda: None,
+            footprint=reads(f"lane/{lane.name}"),
             enabled=lambda: lane.finished,
             describe_wait=lambda: f"{lane.name} is not done",
             on_crash="drop",
@@ -166,13 +170,33 @@ class World:
         """Tell a function of every event on resources with this prefix, before the rules judge."""
         self._watchers.append((prefix, function))
 
+    def watching(self, resource: str) -> tuple[str, ...]:
+        """The prefixes under which somebody watches this resource."""
+        return tuple(prefix for prefix, _ in self._watchers if resource.startswith(prefix))
+
     def note(self, key: str, text: Callable[[], str]) -> None:
         """Something worth saying in a report, asked for when the run is over; empty is unsaid."""
         self.notes[key] = text
 
-    def reach(self, mark: str) -> None:
+    # --- marks ------------------------------------------------------------------------------
+
+    def reach(self, name: str) -> None:
         """Count that a run came to an interesting place."""
-        self.reached[mark] = self.reached.get(mark, 0) + 1
+        self.reached[name] = self.reached.get(name, 0) + 1
+
+    def reachable(self, name: str) -> Callable[[], None]:
+        """Declare a mark that some run of a campaign must reach; returns what reaches it.
+
+        That is a plain function, to be handed to a target, which need not know the harness.
+        """
+        self.reached.setdefault(name, 0)
+        return lambda: self.reach(name)
+
+    def sometimes(self, name: str, condition: object) -> None:
+        """Declare a mark that some run of a campaign must reach, and reach it if this is true."""
+        self.reached.setdefault(name, 0)
+        if condition:
+            self.reach(name)
 
     # --- restarts ---------------------------------------------------------------------------
 
@@ -185,6 +209,7 @@ class World:
                 f"{kind} restart of {name}",
                 lambda kind=kind: self._strike(name, kind, delay_s),  # type: ignore[misc]
                 available=lambda: self._can_restart(name),
+                footprint=writes(f"lifecycle/{name}"),
             )
 
     def _can_restart(self, name: str) -> bool:
@@ -194,12 +219,14 @@ class World:
     def _strike(self, name: str, kind: str, delay_s: float) -> None:
         self._nemeses += 1
         service = self.services[name]
+        service.touches()
         service.struck = True
         lives = service.cut(kind)
         service.changed()
 
         async def nemesis() -> None:
             await service.change(lives, kind, delay_s)
+            service.touches()
             service.struck = False
             service.changed()
 
@@ -208,21 +235,23 @@ class World:
         self.simulation.spawn(lane, nemesis)
 
     def observe(self, events: tuple[Event, ...]) -> None:
-        """Keep the books: was a restart going on while somebody wrote?"""
+        """Tell the watchers what a step did, and count what was written."""
         for event in events:
             for prefix, function in self._watchers:
                 if event.resource.startswith(prefix):
                     function(event)
             if event.kind == "write":
                 self.writes += 1
-                restarting = tuple(one for one in self.services.values() if one.restarting)
-                if restarting:
-                    self._overlaps.append(restarting)
 
     @property
     def overlapped(self) -> int:
         """How many writes a restart overlapped; a service that only ends is not restarted."""
-        return sum(any(one.restarts for one in services) for services in self._overlaps)
+        return self.coverage.overlapped
+
+    def covered(self) -> tuple[str, ...]:
+        """What this run covered: cells of the matrix, then the marks that were reached."""
+        marks = sorted(mark(name) for name, count in self.reached.items() if count)
+        return (*self.coverage.cells(), *marks)
 
     @property
     def restarts(self) -> int:
@@ -234,5 +263,6 @@ class World:
         for service in self.services.values():
             for life in service.lives:
                 if life.name == lane:
+                    service.touches("read")
                     return life.phase
         return ""

@@ -6,7 +6,8 @@ was not made small enough cannot hide. :func:`noisy` makes schedules with plenty
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -85,6 +86,32 @@ def say(world: World, what: str) -> None:
     world.simulation.emit("note", what, resource=f"said/{what}")
 
 
+@dataclass
+class Edit:
+    """What somebody has put into all targets since: so many more steps here and there."""
+
+    steps: int = 0
+
+
+EDIT = Edit()
+
+
+@contextmanager
+def edited() -> Iterator[None]:
+    """Every target has got two more steps and a task that does nothing."""
+    EDIT.steps = 2
+    try:
+        yield
+    finally:
+        EDIT.steps = 0
+
+
+async def more_steps() -> None:
+    """Where a target may have got more steps."""
+    for _ in range(EDIT.steps):
+        await trio.lowlevel.checkpoint()
+
+
 async def busy(world: World, steps: int = 6) -> None:
     """Somebody who has nothing to do with it, and makes schedules longer."""
     for _ in range(steps):
@@ -93,8 +120,8 @@ async def busy(world: World, steps: int = 6) -> None:
 
 
 def bystanders(world: World) -> None:
-    """Two of them."""
-    for name in ("left", "right"):
+    """Two of them, and since an edit a third."""
+    for name in ("left", "right", *(["newcomer"] if EDIT.steps else [])):
         world.start_client(name, busy, world)
 
 
@@ -105,6 +132,7 @@ async def lost_update(world: World) -> None:
     done: list[int] = []
 
     async def deposit(wait_s: float) -> None:
+        await more_steps()
         await trio.sleep(wait_s)
         row = await database.get("books", "usdc")
         await database.put("books", "usdc", {"amount": amount(row) + 1})
@@ -125,6 +153,7 @@ async def check_then_act(world: World) -> None:
     paid: list[int] = []
 
     async def ledger(life: Life) -> None:
+        await more_steps()
         life.enter("ready")
         row = await database.get("books", "usdc")
         if row and not row["paid"]:
@@ -146,6 +175,7 @@ async def timeout_or_done(world: World) -> None:
 
     async def pays() -> None:
         for attempt in (1, 2):
+            await more_steps()
             with trio.move_on_after(0.5):
                 row = await database.get("books", "usdc")
                 await database.put("books", "usdc", {"amount": amount(row) + 1})
@@ -164,6 +194,7 @@ async def orphan_write(world: World) -> None:
     known: dict[str, int] = {}
 
     async def funding(life: Life) -> None:
+        await more_steps()
         row = await database.get("books", "index")
         known[life.name] = amount(row)
         life.enter("ready")
@@ -189,6 +220,7 @@ async def two_faults(world: World) -> None:
     broken_when(world, lambda: len(world.services["ledger"].lives) > 2)
 
     async def ledger(life: Life) -> None:
+        await more_steps()
         life.enter("ready")
         say(world, f"life {life.incarnation}")
         await trio.sleep_forever()
@@ -205,6 +237,7 @@ def turned_round(pairs: int) -> Callable[[World], Awaitable[None]]:
         arrived: list[str] = []
 
         async def goes(name: str, at_s: float) -> None:
+            await more_steps()
             await trio.sleep(at_s)
             arrived.append(name)
             say(world, name)
@@ -231,6 +264,7 @@ async def out_of_step(world: World) -> None:
     taken = {"one": 0, "two": 0}
 
     async def turns(name: str) -> None:
+        await more_steps()
         for _ in range(6):
             await trio.lowlevel.checkpoint()
             taken[name] += 1
@@ -252,6 +286,7 @@ async def drained_too_late(world: World) -> None:
         life.enter("ready")
         await database.put("books", "leader", {"amount": life.incarnation})
         await life.stop_requested()
+        await more_steps()
         await database.put("books", "leader", {"amount": life.incarnation})
 
     written: list[int] = []

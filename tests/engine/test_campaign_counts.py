@@ -15,7 +15,8 @@ def test_statistics_add_up() -> None:
     )
     statistics = result.statistics
     assert told_of == list(range(1, 61))
-    assert statistics.schedules == 60 == len(statistics.steps)
+    assert statistics.schedules == 60
+    assert 0 < statistics.steps_min < statistics.steps_max < statistics.steps_sum
     assert sum(statistics.by_strategy.values()) == 60
     assert 1 < len(statistics.distinct) <= 60
     assert 0 < statistics.faults <= 60 and statistics.restarts <= statistics.faults
@@ -39,17 +40,6 @@ def test_nothing_was_restarted_and_some_rules_are_unknown() -> None:
     assert result.statistics.never_judged == ("never_asked", "not_yet", "crashes_itself")
     assert result.statistics.reached == {"the end": 10}
     assert result.statistics.judged["holds"] >= 40
-
-
-def test_shares_of_one_plan_are_its_schedules_once() -> None:
-    def runs_of(share: tuple[int, int]) -> tuple[int, set[str]]:
-        result = explore(lossy(), plan(share=share, strategies=("fifo", "random")))
-        return result.statistics.schedules, result.statistics.distinct
-
-    whole, distinct = runs_of((1, 1))
-    parts = [runs_of((part, 3)) for part in (1, 2, 3)]
-    assert whole == 60 == sum(count for count, _ in parts)
-    assert distinct == set().union(*(names for _, names in parts))
 
 
 def test_a_finding_replays_from_its_token_alone() -> None:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
 import trio
 
 from harness import shrink as shrink_module
+from harness.confirmation import finding_of
 from harness.engine import Misfit, Run, campaign, execute, follow
+from harness.findings.finding import Finding
 from harness.invariants import Broken
+from harness.scenario import Scenario
 from harness.schedule.choices import FAULT, ORPHAN, Deviation, Option
 from harness.schedule.fragments import by_labels, by_lanes, by_steps, essence, lane_of
 from harness.schedule.strategies.portfolio import Rotation
 from harness.schedule.strategies.protocol import Seen
 from harness.shrink import Shrunk, shrink
 from harness.world.world import World
-from tests.engine.planted import PLANTED, Planted, bystanders, failing_runs, say
-from tests.engine.worlds import fault, orphan, rerun_of, run_of, task, timer, told
+from tests.engine.planted import PLANTED, Planted, amount, bystanders, failing_runs, say
+from tests.engine.worlds import (
+    crashes,
+    fault,
+    idle_service,
+    orphan,
+    rerun_of,
+    run_of,
+    task,
+    timer,
+    told,
+)
 
 BUDGET = 800
 
@@ -224,6 +238,113 @@ def test_what_needs_no_choice_at_all_becomes_first_in_first_out() -> None:
     small = shrink(run)
     assert small.run.deviations == () and small.counterfactuals == ()
     assert small.shrinking.ended_by == "one-minimal"
+
+
+# --- going on ------------------------------------------------------------------------------------
+
+
+def test_it_goes_on_where_a_budget_ended_it(long_run: Run) -> None:
+    """What was tried is not tried again, and the runs add up."""
+    whole = shrink(long_run, budget_runs=800, wall_s=1e9)
+    part = shrink(long_run, budget_runs=40, wall_s=1e9)
+    assert part.shrinking.ended_by == "the budget of 40 runs" and part.shrinking.tried
+    found = finding_with(part)
+    rest = shrink(part.run, budget_runs=800, wall_s=1e9, since=found)
+    afresh = shrink(part.run, budget_runs=800, wall_s=1e9)
+    assert rest.shrinking.ended_by == "one-minimal"
+    assert len(rest.run.deviations) <= len(whole.run.deviations) + 1
+    assert rest.shrinking.runs - part.shrinking.runs < afresh.shrinking.runs
+    assert rest.shrinking.budget == 840
+    assert rest.shrinking.choices[0] == len(long_run.deviations)
+    assert rest.shrinking.tried[: len(part.shrinking.tried)] == part.shrinking.tried
+
+
+def test_what_is_one_minimal_takes_hardly_a_run_to_see_again(
+    shrunk: list[tuple[Run, Shrunk]],
+) -> None:
+    for _, small in shrunk:
+        found = finding_with(small)
+        again = shrink(small.run, budget_runs=BUDGET, wall_s=1e9, since=found)
+        assert again.run.token == small.run.token
+        assert again.shrinking.ended_by == "one-minimal"
+        assert again.explanation == small.explanation
+        spent = again.shrinking.runs - small.shrinking.runs
+        assert spent <= 8 + len(small.run.deviations)
+        assert again.shrinking.tried[: len(small.shrinking.tried)] == small.shrinking.tried
+
+
+def finding_with(small: Shrunk) -> Finding:
+    """The finding that is saved of what a shrinker has made."""
+    return replace(
+        finding_of(small.run),
+        shrinking=small.shrinking,
+        constraints=small.explanation.constraints,
+        orders_tried=small.explanation.orders_tried,
+    )
+
+
+# --- programs that nobody made up -----------------------------------------------------------------
+
+
+def generated(seed: int) -> Scenario:
+    """Some clients with some steps between reading a row and writing it, a restart beside them.
+
+    The first row is written by two of them at least.
+    """
+    generator = Random(seed)
+    plans = [
+        [(generator.choice("ab"), generator.randrange(3)) for _ in range(generator.randint(1, 2))]
+        for _ in range(generator.randint(2, 4))
+    ]
+    for plan in plans[:2]:
+        plan[0] = ("a", plan[0][1])
+
+    async def program(world: World) -> None:
+        database = world.database("db")
+        database.load("rows", {"a": {"amount": 0}, "b": {"amount": 0}})
+
+        async def adds(plan: list[tuple[str, int]], after_s: float) -> None:
+            await trio.sleep(after_s)
+            for row, steps in plan:
+                seen = amount(await database.get("rows", row))
+                for _ in range(steps):
+                    await trio.lowlevel.checkpoint()
+                await database.put("rows", row, {"amount": seen + 1})
+
+        @world.invariant(name="nothing_is_lost", at_end=True)
+        def rule() -> None:
+            booked = sum(amount(row) for row in database.table("rows").values())
+            if booked != sum(map(len, plans)):
+                raise Broken(f"only {booked} are booked")
+
+        world.service("idle", idle_service)
+        lanes = [
+            world.start_client(f"client {number}", adds, plan, number / 10)
+            for number, plan in enumerate(plans)
+        ]
+        for lane in lanes:
+            await world.finished(lane)
+
+    return told(program, crashes("idle"), name=f"generated-{seed}")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_generated_programs_shrink_to_what_is_one_minimal(seed: int) -> None:
+    scenario = generated(seed)
+    rotation = Rotation(("random", "pct(3)"), seed=seed)
+    run = execute(scenario, seed=5)
+    while not run.violated:
+        turn = rotation.next(Seen(40))
+        assert turn is not None
+        run = execute(scenario, seed=5, choose=turn[1])
+    small = shrink(run, budget_runs=BUDGET, wall_s=1e9)
+    assert small.shrinking.ended_by == "one-minimal" and same_bug(small.run, run)
+    assert small.run.faults == 0 and 1 <= len(small.run.deviations) <= 3
+    for deviation in small.run.deviations:
+        left = without(small.run, deviation)
+        assert left is None or not same_bug(left, run)
+    assert small.explanation.constraints
+    assert all(each.checked for each in small.explanation.constraints)
 
 
 # --- the same bug, not another one --------------------------------------------------------------

@@ -361,5 +361,5 @@ def test_an_unknown_strategy_names_the_closest(text: str, closest: str) -> None:
 def test_a_depth_out_of_range_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match=r"unknown strategy 'pct\(11\)'"):
         parse_names("pct(11)")
-    with pytest.raises(UsageError, match="known: fifo, pct"):
+    with pytest.raises(UsageError, match="known: fifo, guided, pct"):
         parse_names("")

@@ -6,7 +6,14 @@ import string
 
 from hypothesis import strategies as st
 
-from harness.findings.finding import Counterfactual, Finding, Shrinking, Violation
+from harness.findings.finding import (
+    Constraint,
+    Counterfactual,
+    Finding,
+    Shrinking,
+    StepName,
+    Violation,
+)
 from harness.history import Event, Site
 from harness.schedule.choices import Deviation, Schedule
 
@@ -72,6 +79,15 @@ _tokens = st.builds(
 ).map(lambda schedule: schedule.token)
 
 
+step_names = st.builds(
+    StepName,
+    label=labels,
+    occurrence=st.integers(1, 130),
+    kind=st.sampled_from(("task", "operation", "timer", "fault", "orphan")),
+    touches=st.sampled_from(("", "write memory/risk/total")),
+)
+
+
 @st.composite
 def findings(draw: st.DrawFn, *, events_max: int = 30) -> Finding:
     """Any finding that the file format allows, its history in the order of its steps."""
@@ -103,9 +119,17 @@ def findings(draw: st.DrawFn, *, events_max: int = 30) -> Finding:
                 )
             )
         ),
+        constraints=tuple(
+            draw(st.lists(st.builds(Constraint, step_names, step_names, st.booleans()), max_size=6))
+        ),
+        orders_tried=draw(st.sampled_from(((0, 0), (10, 10), (3, 10)))),
         replays=draw(st.sampled_from(((0, 0), (3, 3), (2, 3)))),
         seconds=draw(st.floats(allow_nan=False, allow_infinity=False)),
-        shrinking=draw(st.builds(Shrinking, pair, pair, pair, st.integers(0, 500))),
+        shrinking=draw(
+            st.builds(
+                Shrinking, pair, pair, pair, st.integers(0, 500), tried=st.just(("9a02e1c7",))
+            )
+        ),
         versions=draw(st.dictionaries(_words, st.text(max_size=20), max_size=5)),
         saved=draw(st.sampled_from(("", ".changeover/findings/a-9a02e1.json", "moved/a b.json"))),
         reason=draw(texts),

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from harness.findings import store
 from harness.findings.anatomy import commands
-from harness.findings.finding import Counterfactual, Finding
+from harness.findings.finding import Constraint, Counterfactual, Finding, StepName
+from harness.findings.html import render_html
+from harness.findings.markdown import render_markdown
 from harness.findings.report import render_text, summary_line
 from harness.findings.wording import columns
 from harness.schedule.choices import Schedule
@@ -184,3 +186,49 @@ def test_the_summary_is_one_line_with_the_token() -> None:
         "funding_index_step_is_bounded: -2819.53434361 -> 0 at step 17, "
         "12 accounts lose 33,834.41 USDC (paradex-2026-01-19@4211:11=3,15=2)"
     )
+
+
+def test_why_says_what_had_to_come_before_what() -> None:
+    put = StepName("market_data#2: put index", 1, "operation")
+    get = StepName("market_data#2: get index", 3, "operation")
+    crash = StepName("nemesis: crash restart of market_data", 1, "fault")
+    flushed = StepName("market_data#1: run", 4)
+    tick = StepName("clock for market_data#2: tick", 2, "timer")
+    adds = StepName("risk: check", 2, "task", "write memory/risk/total")
+
+    def why(*constraints: Constraint, tried: tuple[int, int] = (0, 0)) -> str:
+        finding = replace(sample(), constraints=constraints, orders_tried=tried)
+        text = render_text(finding)
+        assert max(map(columns, text.splitlines())) <= 80
+        between = text[text.index("WHY THIS ORDER") : text.index("   step   ms")]
+        assert "ran before" not in between
+        for page in (render_markdown(finding), render_html(finding)):
+            assert "get index (3rd time)" in page
+        return " ".join(between.split())
+
+    one = Constraint(put, get, checked=True)
+    assert "market_data#2: put index before get index (3rd time)" in why(one)
+    assert "Without it all rules hold (checked). Plain trio can do this." in why(one)
+    assert "In 9 of 10 other orders with it the rule breaks, too." in why(one, tried=(9, 10))
+    both = why(one, Constraint(flushed, crash, True), Constraint(crash, put, True))
+    assert (
+        "nemesis: crash restart of market_data after market_data#1: step 4 of run "
+        "and before market_data#2: put index" in both
+    )
+    assert "Without any one of these all rules hold (checked)." in both
+    some = why(one, Constraint(tick, adds))
+    assert "market_data#2: timer of tick (2nd time) before risk: check, write total (2nd" in some
+    assert "Without 1 of these 2, each alone, all rules hold (checked); the others are" in some
+    assert "Not checked" in why(replace(one, checked=False))
+
+
+def test_the_constraints_are_told_in_fewer_lines_than_the_choices() -> None:
+    constraints = (
+        Constraint(
+            StepName("market_data#2: put index", 1, "operation"),
+            StepName("market_data#2: get index", 1, "operation"),
+            checked=True,
+        ),
+    )
+    told = render_text(replace(sample(), constraints=constraints)).splitlines()
+    assert len(told) < len(render_text(sample()).splitlines())

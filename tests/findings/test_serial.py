@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from harness.errors import UsageError
 from harness.findings import serial
 from harness.findings.finding import Finding
+from harness.findings.report import render_text
 from harness.findings.serial import NewerFormatError, UnreadableError
 from tests.findings.generated import findings
 from tests.findings.sample import sample
@@ -99,3 +100,13 @@ def test_no_format_is_no_finding(format: object) -> None:
 def test_what_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         serial.loads(text)
+
+
+def test_a_file_from_before_there_were_constraints_is_read_and_rendered() -> None:
+    data = serial.encode(sample())
+    for name in ("constraints", "orders_tried"):
+        del data[name]
+    del data["shrinking"]["tried"]  # type: ignore[attr-defined]
+    old = serial.decode(data)
+    assert old == sample() and old.constraints == ()
+    assert "WHY THIS ORDER" in render_text(old)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.findings import serial, store
+from harness.findings import files, serial, store
 from harness.findings.finding import Finding
 from harness.findings.store import StoreError
 from tests.findings.sample import sample
@@ -286,3 +286,49 @@ def test_a_regression_is_never_overwritten(tmp_path: Path) -> None:
         store.keep(sample(), " ", tmp_path, name="other")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_the_summaries_the_newest_fifty_stay(tmp_path: Path) -> None:
+    paths = [
+        store.write_summary({"seed": each}, tmp_path, now=NOW.replace(second=each % 60))
+        for each in range(56)
+    ]
+    assert sorted((tmp_path / "runs").iterdir()) == sorted(paths[6:])
+    assert store.latest_summary(tmp_path) == {"format": 1, "seed": 55}
+
+
+def test_a_schedule_in_quarantine_says_what_differed(tmp_path: Path) -> None:
+    path = store.quarantine("ledger@7:3=1", "ledger", {"step": 4, "first": "a"}, tmp_path)
+    assert path.parent == tmp_path / "quarantine"
+    data = {"format": 1, "token": "ledger@7:3=1", "scenario": "ledger", "step": 4, "first": "a"}
+    assert json.loads(path.read_text()) == data
+    assert store.quarantine("ledger@7:3=1", "ledger", {"step": 4}, tmp_path) == path
+
+
+def test_a_tidy_listing_sets_aside_what_it_cannot_read(tmp_path: Path) -> None:
+    path = store.save(sample(), tmp_path)
+    path.write_text("{")
+    (problem,) = store.list_findings(tmp_path, tidy=True).problems
+    assert "set aside as" in problem and not path.exists()
+    assert store.list_findings(tmp_path).problems == ()
+
+
+def test_a_file_is_safe_only_when_its_folder_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a file is in its folder: both are synced, the folder after the renaming."""
+    done: list[str] = []
+    sync, move = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "file")
+        sync(descriptor)
+
+    def moved(old: Path, new: Path) -> None:
+        done.append("renamed")
+        move(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", moved)
+    files.write_whole(tmp_path / "a.json", "{}")
+    assert done == ["file", "renamed", "folder"]

@@ -8,6 +8,7 @@ from random import Random
 from harness.errors import closest
 from harness.history import derive_seed
 from harness.schedule.choices import Chooser
+from harness.schedule.strategies.guided import guided
 from harness.schedule.strategies.pct import pct
 from harness.schedule.strategies.protocol import Seen, Strategy
 from harness.schedule.strategies.sweep import fifo, sweep
@@ -18,6 +19,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "fifo": fifo,
     "sweep": sweep,
     "random": uniform,
+    "guided": guided,
     **{f"pct({depth})": pct(depth) for depth in range(2, 11)},
 }
 #: What runs by default: first-in-first-out, then these in turn until each has no more to try.
@@ -56,7 +58,7 @@ class Rotation:
             name = self.names[self._turn % len(self.names)]
             number = self._count.get(name, 0)
             rng = Random(derive_seed(self.seed, name, number))
-            walk = name not in ("fifo", "sweep") and number % 2 == 1
+            walk = name not in ("fifo", "sweep", "guided") and number % 2 == 1
             strategy = batch_legal(STRATEGIES[name]) if walk else STRATEGIES[name]
             chooser = strategy(number, rng, seen)
             if chooser is None:

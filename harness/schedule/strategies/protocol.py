@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from harness.schedule.choices import TIMER, Chooser, Option
+from harness.schedule.strategies.corpus import Corpus, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,12 @@ class Lesson:
 class Seen:
     """What the runs so far have shown; every worker of a campaign learns the same.
 
-    ``steps`` is the length of the longest run.
+    ``steps`` is the length of the longest run, ``corpus`` what was covered and by which runs.
     """
 
     steps: int = 100
     profile: Profile = Profile()
+    corpus: Corpus = field(default_factory=Corpus)
 
     def after(self, lessons: Iterable[Lesson]) -> Seen:
         """What is known when these runs are done; their order is that of their numbers."""
@@ -62,6 +64,9 @@ class Seen:
                 seen,
                 steps=max(seen.steps, lesson.steps),
                 profile=lesson.profile or seen.profile,
+                corpus=seen.corpus.after(
+                    Entry(lesson.steps, lesson.choices, lesson.covered), fit=not lesson.violated
+                ),
             )
         return seen
 

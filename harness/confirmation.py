@@ -1,0 +1,131 @@
+"""From a violated run to a finding: replayed until it can be believed, then made small."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+from harness.engine import Run, execute, follow
+from harness.errors import UntrustworthyError
+from harness.findings.finding import Finding
+from harness.scenario import Scenario
+from harness.schedule.choices import Schedule
+from harness.shrink import shrink
+
+_monotonic = time.monotonic
+#: How often a finding is replayed before it is reported.
+REPLAYS = 3
+
+
+def finding_of(run: Run) -> Finding:
+    """The record of a violated run, replayed three times first.
+
+    Raises :class:`UntrustworthyError` when it is not the same three times.
+    """
+    started = _monotonic()
+    replays = [
+        execute(
+            run.scenario,
+            seed=run.schedule.seed,
+            choose=follow(run.schedule, run.deviations),
+            variant=run.schedule.variant,
+            digested=True,
+        )
+        for _ in range(REPLAYS)
+    ]
+    spent_ms = round((_monotonic() - started) * 1000 / REPLAYS)
+    digests = [replay.digest for replay in replays]
+    fingerprints = [each.violations[0].fingerprint for each in replays if each.violated]
+    if len(set(digests)) > 1 or fingerprints != [run.violations[0].fingerprint] * REPLAYS:
+        raise UntrustworthyError(
+            f"a violation of {run.violations[0].invariant} did not come back {REPLAYS} of "
+            f"{REPLAYS} times with one history ({len(set(digests))} different ones); does the "
+            f"target remember earlier runs?\nchangeover replay {shlex.quote(run.token)}"
+        )
+    return Finding(
+        scenario=run.scenario.name,
+        token=run.token,
+        seed=run.schedule.seed,
+        digest=digests[0],
+        violations=run.violations,
+        deviations=run.deviations,
+        steps=run.steps,
+        ended_at_ms=run.ended_at_ms,
+        order="batch-legal" if run.batch_legal else "any",
+        history=tuple(event.rendered() for event in run.history),
+        variant=dict(run.schedule.variant),
+        held=run.held,
+        notes=run.notes,
+        replays=(digests.count(digests[0]), REPLAYS),
+        replay_ms=spent_ms,
+        versions=versions(),
+    )
+
+
+def smaller(
+    found: Finding,
+    scenario: Scenario,
+    *,
+    budget_runs: int,
+    wall_s: float,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Finding:
+    """The same bug with the smallest schedule that the budget buys; how it was found is kept.
+
+    Raises :class:`~harness.engine.Misfit` when the finding no longer fits the code, and
+    :class:`UntrustworthyError` when it no longer breaks the rule.
+    """
+    schedule = Schedule.parse(found.token)
+    run = execute(
+        scenario,
+        seed=schedule.seed,
+        choose=follow(schedule, found.deviations),
+        variant=schedule.variant,
+        digested=True,
+    )
+    if not run.violated:
+        again = f"changeover replay {shlex.quote(found.token)}"
+        raise UntrustworthyError(f"{found.identity} holds now, there is nothing to shrink\n{again}")
+    shrunk = shrink(
+        run, budget_runs=budget_runs, wall_s=wall_s, interrupted=interrupted, since=found
+    )
+    return replace(
+        finding_of(shrunk.run),
+        strategy=found.strategy,
+        schedule_number=found.schedule_number,
+        schedules_planned=found.schedules_planned,
+        seconds=found.seconds,
+        profile=found.profile,
+        shrinking=shrunk.shrinking,
+        counterfactuals=shrunk.counterfactuals,
+        constraints=shrunk.explanation.constraints,
+        orders_tried=shrunk.explanation.orders_tried,
+    )
+
+
+def versions() -> dict[str, str]:
+    """What a finding was made with: python, trio, changeover and the git commit."""
+    try:
+        own = version("changeover")
+    except PackageNotFoundError:
+        own = "source"
+    found = {"python": platform.python_version(), "trio": version("trio"), "changeover": own}
+    git = _git("rev-parse", "--short", "HEAD")
+    if git:
+        found["git"] = git + ("+changes" if _git("status", "--porcelain", "-uno") else "")
+    return found
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,351 @@
+"""Why a run broke: the few steps that had to come in another order than first-in-first-out.
+
+The failing run is compared with the one in which nothing was chosen. Of the pairs of dependent
+steps that the two have in different orders, as few as possible are kept: the chooser that keeps
+only these breaks the rule again. Each of them is then turned round alone, and the rule must hold.
+The result is checked by execution, not by a proof: it says how many other orders were tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+
+from harness.engine import Run, follow
+from harness.findings.finding import Constraint, StepName
+from harness.history import derive_seed
+from harness.schedule.choices import Chooser
+from harness.schedule.fragments import lane_of
+from harness.schedule.orderings import by_constraints, now_and_then
+from harness.schedule.strategies.protocol import choose_first
+from harness.steps import Clocked, Step, StepRecorder, turned_round
+
+#: How many pairs of a kind are tried alone in each round, and how many together.
+ALONE_MAX, TOGETHER_MAX = (12, 4, 2, 2, 2), 120
+#: How many other orders that keep the constraints are tried, and how noisy they are.
+ORDERS_MAX, NOISE = 10, (0.02, 0.1, 0.3)
+#: How often what could not be kept is dropped from what is kept.
+DROPPED_MAX = 5
+#: In how many orders a passing one is looked for, if first-in-first-out is not.
+OTHERS_MAX = 6
+#: How many constraints are added because another order that kept the others did not break it.
+ADDED_MAX, ADDED_FROM = 3, 8
+
+#: The lane of the story itself.
+MAIN = "main"
+
+#: Runs the scenario of the finding once, up to its first violation.
+Executes = Callable[[Clocked], Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The constraints that make a bug, and in how many of how many other orders it broke."""
+
+    constraints: tuple[Constraint, ...] = ()
+    orders_tried: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A run that keeps constraints: whether the bug shows, its steps, what could not be kept."""
+
+    shown: bool
+    steps: Sequence[Step] = ()
+    unkept: Sequence[Constraint] = ()
+
+
+def _always(choose: Chooser) -> Clocked:
+    return lambda now_ms: choose
+
+
+class Explainer:
+    """The search for the constraints of one failing run, as long as ``left()`` allows a run."""
+
+    def __init__(self, run: Run, executes: Executes, left: Callable[[], bool]) -> None:
+        self.broken = run.violations[0]
+        self.executes = executes
+        self.left = left
+        self._known: dict[frozenset[Constraint], _Kept] = {}
+        _, self.failing = self.recorded(_always(follow(run.schedule)))
+        #: Who chooses where constraints leave a choice: the first goes, unless that breaks it.
+        self.rest: Callable[[], Chooser | None] = lambda: None
+        _, self.passing = self.recorded(_always(choose_first)) if run.deviations else (run, [])
+        if not run.deviations:
+            self._take_another_order()
+
+    def explanation(self, sufficient: Sequence[Constraint] = ()) -> Explanation:
+        """All of it; constraints that are known to suffice need not be found again."""
+        constraints = list(sufficient) or (self.sufficient() if self.passing else [])
+        if not constraints:
+            return Explanation()
+        constraints = self.until_too_late(self._merged(constraints))
+        checked = self._checked(constraints)
+        more, tried = self.in_other_orders(constraints)
+        if more == constraints:
+            return Explanation(checked, tried)
+        return Explanation(self._checked(more), tried) if self.left() else Explanation(checked)
+
+    def _checked(self, constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
+        """The constraints, each one checked, in the order in which their first steps came."""
+        places = {step.name: place for place, step in enumerate(self.failing)}
+        ordered = sorted(constraints, key=lambda each: places.get(each.before, len(places)))
+        return tuple(self.check(each, constraints) for each in ordered)
+
+    def actors(self, constraints: Sequence[Constraint]) -> dict[StepName, str]:
+        """Whose step each is that something else has to wait for."""
+        wanted = [each.before for each in constraints]
+        return {step.name: step.actor for step in self.failing if step.name in wanted}
+
+    def _take_another_order(self) -> None:
+        """First-in-first-out breaks it already: compare with some order that does not."""
+        for number in range(OTHERS_MAX):
+            if not self.left():
+                return
+            rest = partial(now_and_then, derive_seed("another", number), NOISE[-1])
+            run, steps = self.recorded(by_constraints((), rest=rest()))
+            if not run.violated:
+                self.passing, self.rest = steps, rest
+                return
+
+    # --- what a run says -----------------------------------------------------------------------
+
+    def recorded(self, clocked: Clocked) -> tuple[Run, list[Step]]:
+        """A run and its steps."""
+        recorder = StepRecorder(clocked)
+        run = self.executes(recorder)
+        return run, recorder.steps(run)
+
+    def kept(self, constraints: Sequence[Constraint]) -> _Kept:
+        """What happens when these are kept and the first goes wherever they leave a choice."""
+        asked = frozenset(constraints)
+        if asked not in self._known:
+            if not self.left():
+                return _Kept(shown=False)
+            unkept: list[Constraint] = []
+            run, steps = self.recorded(by_constraints(constraints, rest=self.rest(), unkept=unkept))
+            shown = run.violated and run.violations[0].fingerprint == self.broken.fingerprint
+            self._known[asked] = _Kept(shown, steps, unkept)
+        return self._known[asked]
+
+    def breaks(self, constraints: Sequence[Constraint]) -> bool:
+        """Whether the same bug shows when these are kept."""
+        kept = self.kept(constraints)
+        return kept.shown and not kept.unkept
+
+    def holds(self, constraints: Sequence[Constraint]) -> bool | None:
+        """Whether all rules hold when these are kept; nothing if they do but one is not kept."""
+        unkept: list[Constraint] = []
+        run = self.executes(by_constraints(constraints, rest=self.rest(), unkept=unkept))
+        return False if run.violated else None if unkept else True
+
+    # --- enough to break it --------------------------------------------------------------------
+
+    def sufficient(self, *, kinds_max: int = 4) -> list[Constraint]:
+        """As few constraints as possible with which the bug shows, the telling ones if they do.
+
+        The first ``kinds_max`` kinds of pairs are looked at: see :meth:`_candidates`.
+        """
+        anchors = self._anchors()
+        if anchors and self.breaks(anchors):
+            return self._fewest(anchors)
+        for kinds in range(1, kinds_max + 1):
+            kept: list[Constraint] = anchors
+            passing: Sequence[Step] = self.passing
+            # What is kept so far may let other steps come, with orders of their own.
+            for alone_max in ALONE_MAX:
+                groups = self._candidates(self.failing, passing, kinds)
+                found = self._alone(kept, groups[-1][:alone_max])
+                if found or not self.left():
+                    return found
+                more = [each for group in groups for each in group[:TOGETHER_MAX]]
+                if set(more) <= set(kept):
+                    break
+                done = self.kept(kept := list(dict.fromkeys([*kept, *more])))
+                for _ in range(DROPPED_MAX if done.shown else 1):
+                    kept = [each for each in kept if each not in done.unkept]
+                    done = self.kept(kept) if done.unkept and done.shown else done
+                if self.breaks(kept):
+                    return self._fewest(kept)
+                passing = done.steps
+        return []
+
+    def _alone(self, kept: list[Constraint], candidates: list[Constraint]) -> list[Constraint]:
+        """The fewest with one of these, one that is checked if there is one."""
+        first: list[Constraint] = []
+        for each in candidates:
+            if self.breaks([*kept, each]):
+                found = self._fewest([*kept, each])
+                if self.check(each, found).checked:
+                    return found
+                first = first or found
+        return first
+
+    def _anchors(self) -> list[Constraint]:
+        """For what never has to happen: the last step before it on which it may depend.
+
+        If that is not enough, the very last step before it: what was read is known only later.
+        """
+        near, last = [], []
+        for index, step in enumerate(self.failing):
+            if step.optional and index:
+                earlier = self.failing[index - 1 :: -1]
+                nearest = next((one for one in earlier if one.conflicts(step)), earlier[0])
+                near.append(Constraint(nearest.name, step.name))
+                last.append(Constraint(earlier[0].name, step.name))
+        return last if near and not self.breaks(near) and self.breaks(last) else near
+
+    def _candidates(
+        self, failing: Sequence[Step], passing: Sequence[Step], kinds: int
+    ) -> list[list[Constraint]]:
+        """Pairs in another order in the failing run, in so many of four groups.
+
+        Dependent ones that say what they do, other dependent ones, those of which a rule could see
+        both, and all others; in each group those near to what broke come first.
+        """
+        groups: list[list[tuple[tuple[bool, bool, int, int], Constraint]]] = [[] for _ in range(4)]
+        service = self.broken.lane.partition("#")[0]
+        for at, one, there, other in turned_round(failing, passing, telling=kinds == 1):
+            if one.conflicts(other):
+                kind = 0 if one.telling and other.telling else 1
+            else:
+                kind = 2 if one.seen and other.seen else 3
+            if kind < kinds:
+                near = one.service == other.service or one.strikes(other)
+                worth = (service not in (one.service, ""), not near, -at, abs(there - at))
+                groups[kind].append((worth, Constraint(one.name, other.name)))
+        return [
+            [constraint for _, constraint in sorted(group, key=itemgetter(0))]
+            for group in groups[:kinds]
+        ]
+
+    def _fewest(self, kept: list[Constraint]) -> list[Constraint]:
+        """Delta debugging: no constraint of the result can be left out."""
+        parts = 2
+        while len(kept) > 1 and self.left():
+            size = -(-len(kept) // parts)
+            rests = [kept[:at] + kept[at + size :] for at in range(0, len(kept), size)]
+            smaller = next((rest for rest in rests if rest and self.breaks(rest)), None)
+            if smaller is not None:
+                kept, parts = smaller, max(2, parts - 1)
+            elif size == 1:
+                break
+            else:
+                parts = min(len(kept), parts * 2)
+        return kept
+
+    def _merged(self, constraints: list[Constraint]) -> list[Constraint]:
+        """One stronger constraint for two of which the one follows from the other.
+
+        Two steps of the same two actors: who must be passed over here must have been passed over
+        earlier, or he holds what the other one needs. Neither can be turned round alone.
+        """
+        for one in constraints:
+            if self.check(one, constraints).checked:
+                continue
+            for other in [each for each in constraints if each != one]:
+                rest = [each for each in constraints if each not in (one, other)]
+                pairs = ((other.before, one.after), (one.before, other.after))
+                for merged in (Constraint(*pair) for pair in pairs):
+                    more = [*rest, merged]
+                    if self.breaks(more) and self.check(merged, more).checked:
+                        return self._merged(more)
+        return constraints
+
+    # --- what else has to come in order --------------------------------------------------------
+
+    def until_too_late(self, constraints: list[Constraint]) -> list[Constraint]:
+        """For each fault or orphan: the step before which it must come, if there is one."""
+        for step in [step for step in self.failing if step.optional]:
+            own = [each for each in constraints if step.name in (each.before, each.after)]
+            if not own or any(each.before == step.name for each in own) or not self.left():
+                continue
+            rest = [each for each in constraints if each not in own]
+            _, without = self.recorded(by_constraints(rest, rest=self.rest()))
+            places = {one.name: place for place, one in enumerate(without)}
+            since = max((places.get(each.before, 0) for each in own), default=0)
+            later = [one for one in without[since + 1 :] if one.conflicts(step)]
+            for one in later[:ADDED_FROM]:
+                wanted = Constraint(step.name, one.name)
+                if self.left() and self.holds([*constraints, wanted.reversed]):
+                    if self.breaks([*constraints, wanted]):
+                        constraints = [*constraints, wanted]
+                    break
+        return constraints
+
+    def in_other_orders(
+        self, constraints: list[Constraint]
+    ) -> tuple[list[Constraint], tuple[int, int]]:
+        """Keep the constraints in other orders: where the rule holds, one may be missing.
+
+        One is added only if with it the rule breaks in a larger share of other orders.
+        """
+        broke, tried, holding = self._other_orders(constraints)
+        for _ in range(ADDED_MAX):
+            if not holding or not self.left():
+                break
+            missing = self._missing(constraints, holding)
+            if missing is None:
+                break
+            more = self._needed([*constraints, missing])
+            broke_then, tried_then, holding = self._other_orders(more)
+            if broke_then * tried <= broke * tried_then:
+                break
+            constraints, broke, tried = more, broke_then, tried_then
+        return constraints, (broke, tried)
+
+    def _other_orders(self, constraints: list[Constraint]) -> tuple[int, int, list[Step]]:
+        """In how many of how many other orders the rule breaks, and the first one that holds."""
+        usual = self.kept(constraints).steps
+        needed = _named(constraints) & {step.name for step in usual}
+        broke = tried = 0
+        holding: list[Step] = []
+        for number in range(ORDERS_MAX):
+            if not self.left():
+                break
+            noise = now_and_then(derive_seed("orders", number), NOISE[number % len(NOISE)])
+            run, steps = self.recorded(by_constraints(constraints, rest=noise))
+            if any(each.invariant == self.broken.invariant for each in run.violations):
+                broke, tried = broke + 1, tried + 1
+            elif not run.violated and needed <= {step.name for step in steps}:
+                # Otherwise it was over before it came to what matters.
+                tried, holding = tried + 1, holding or steps
+        return broke, tried, holding
+
+    def _needed(self, constraints: list[Constraint]) -> list[Constraint]:
+        """The constraints without those that the newer ones have made superfluous."""
+        for each in constraints[:-1]:
+            others = [other for other in constraints if other != each]
+            if self.breaks(others) and not self.check(each, constraints).checked:
+                constraints = others
+        return constraints
+
+    def _missing(self, constraints: list[Constraint], holding: Sequence[Step]) -> Constraint | None:
+        """A constraint that the failing run keeps and this passing one does not."""
+        usual = self.kept(constraints).steps
+        for group in self._candidates(usual, holding, 3):
+            for each in group[:ADDED_FROM]:
+                if each in constraints or lane_of(each.after.label) == MAIN:
+                    continue  # when the story is over, so is the run
+                if not self.left():
+                    return None
+                if self.holds([*constraints, each.reversed]) and self.breaks([*constraints, each]):
+                    return each
+        return None
+
+    def check(self, constraint: Constraint, constraints: Sequence[Constraint]) -> Constraint:
+        """The constraint with whether the rule holds when this one alone is not kept."""
+        others = [each for each in constraints if each != constraint]
+        held = self.left() and self.holds([*others, constraint.reversed])
+        optional = {step.name for step in self.failing if step.optional}
+        left_out = _named([constraint]) & optional
+        if not held and left_out and self.left():
+            rest = [each for each in others if not left_out & _named([each])]
+            held = self.holds(rest) is not False
+        return replace(constraint, checked=bool(held))
+
+
+def _named(constraints: Sequence[Constraint]) -> set[StepName]:
+    return {name for each in constraints for name in (each.before, each.after)}

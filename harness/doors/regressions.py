@@ -1,0 +1,86 @@
+"""What was found before, run again before anything new is looked for.
+
+Committed regressions are run by every door; one that breaks its rule again is back, and one that
+no longer fits the code is a warning, because it guards nothing any more. Limits of a search do not
+apply here, and nothing touches the files.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.confirmation import finding_of
+from harness.engine import campaign
+from harness.findings.finding import Finding
+from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
+from harness.scenario import Scenario
+
+HOLDS, IS_BACK, DOES_NOT_FIT = "holds", "is back", "no longer fits the code"
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """What became of a finding that was kept; ``finding`` is what fails now, if it does."""
+
+    name: str
+    outcome: str
+    saved: str = ""
+    detail: str = ""
+    finding: Finding | None = None
+
+    @property
+    def warning(self) -> str:
+        """What to do about one that guards nothing any more; empty for others."""
+        if self.outcome != DOES_NOT_FIT:
+            return ""
+        place = shlex.quote(self.saved)
+        return (
+            f"regression {self.name} {DOES_NOT_FIT} and guards nothing now: {self.detail}; see "
+            f"what it does with `changeover replay {place} --continue`, keep a new finding in its "
+            "place, or remove the file yourself"
+        )
+
+
+def same_variant(finding: Finding, variant: Mapping[str, str]) -> bool:
+    """Whether a finding was made with these guards and this planted bug."""
+    return dict(finding.variant) == dict(variant)
+
+
+def rehearsed(
+    findings: Iterable[Finding],
+    scenario: Scenario,
+    *,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Iterator[Regression]:
+    """Run findings of a scenario again; raises what a run raises that cannot be judged."""
+    for recorded in findings:
+        if interrupted():
+            return
+        done = replay(recorded, scenario=scenario)
+        name = Path(recorded.saved).stem or recorded.identity
+        if done.outcome == DIVERGED:
+            yield Regression(name, DOES_NOT_FIT, recorded.saved, str(done.misfit))
+        elif done.outcome == STILL_FAILS:
+            yield Regression(name, IS_BACK, recorded.saved, finding=_now(done, recorded))
+        else:
+            yield Regression(name, HOLDS, recorded.saved)
+
+
+def _now(done: Replayed, recorded: Finding) -> Finding:
+    """The record of what fails now: the one there is, if it is that to the letter."""
+    assert done.run is not None
+    if done.exact:
+        return recorded
+    with campaign():
+        again = finding_of(done.run)
+    return replace(
+        again,
+        strategy=recorded.strategy,
+        schedule_number=recorded.schedule_number,
+        shrinking=recorded.shrinking,
+        saved=recorded.saved,
+        reason=recorded.reason,
+    )

@@ -1,0 +1,242 @@
+"""What one step touched, as somebody sees who watches it: declared, told, and deduced.
+
+Declared is the footprint of its option. Told is what the world says while the step goes on. The
+rest follows from what the step left behind: tasks that woke, requests that were sent, events that
+a rule judges, random numbers that were drawn. In doubt a step touches everything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from harness.engine import judge_ending
+from harness.history import derive_seed
+from harness.invariants import Moment, takes_one
+from harness.proof.bounds import Bound, is_ahead
+from harness.proof.resources import ARRIVE, EVERYTHING, READ, STEP, WRITE, Touch
+from harness.scenario import Scenario
+from harness.schedule.choices import (
+    DECISION,
+    FAULT,
+    NOTHING,
+    OPERATION,
+    ORPHAN,
+    TASK,
+    TIMER,
+    Option,
+)
+from harness.schedule.lanes import Lane, TaskOption
+from harness.schedule.operations import Idle, Operation
+from harness.schedule.simulation import Limits, Simulation
+from harness.world.world import World
+
+
+class Witness:
+    """One run of a scenario that is stepped from outside, and what each step touched."""
+
+    def __init__(self, scenario: Scenario, seed: int, variant: dict[str, str], bound: Bound):
+        guards, bug = scenario.settings_of(variant)
+        self.scenario = scenario
+        self.bound = bound
+        self.simulation = Simulation(
+            seed=derive_seed(scenario.name, seed),
+            limits=Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s),
+            stall_s=scenario.stall_s,
+            epoch_s=scenario.epoch_s,
+        )
+        self.simulation.touched = []
+        self.world = World(self.simulation, seed=seed, guards=guards, bug=bug)
+        self._lanes = 0
+        self._rules = 0
+        self._closing: list[TaskOption] = []
+
+    def __enter__(self) -> Witness:
+        simulation, scenario = self.simulation, self.scenario
+        simulation.__enter__()
+        simulation.faults_left = self.bound.restarts
+        simulation.finish_hooks.append(self._finished)
+        simulation.crash_hooks.append(self._crashed)
+        for fault in scenario.faults:
+            self.world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
+        simulation.spawn("main", scenario.story, self.world, main=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.simulation.touched = None
+        self.simulation.__exit__(*exception)
+
+    def _finished(self, lane: Lane) -> None:
+        self.simulation.touches(f"lane/{lane.name}")
+
+    def _crashed(self, lane: Lane) -> None:
+        for touch in ((f"lane/{lane.name}", WRITE), (f"memory/{lane.name}/*", WRITE)):
+            self.simulation.touches(*touch)
+        self.simulation.touches(f"steps/{lane.name}", STEP)
+
+    # --- one step ---------------------------------------------------------------------------
+
+    def apply(self, option: Option) -> list[Touch]:
+        """Make an option happen and let the rules judge it; which nurseries it closed."""
+        simulation, judge = self.simulation, self.world.judge
+        mark = len(simulation.history)
+        simulation.apply(option)
+        events = simulation.history.since(mark)
+        self.world.observe(events)
+        if events or judge.every_step:
+            judge.after_step(events, Moment(simulation.steps, simulation.now_ms))
+        return self._nursery(option)
+
+    def watch(
+        self, option: Option, options: Sequence[Option]
+    ) -> tuple[list[Touch], list[Touch]]:
+        """Make one of the options happen, let the rules judge it, and say what it touched.
+
+        The second list is what only fixes an order, in which nobody has a choice.
+        """
+        simulation = self.simulation
+        told = simulation.touched = []
+        mark, readings = len(simulation.history), simulation.clock.readings
+        drawn = random.getstate()
+        moves_clock = is_ahead(option)
+        ready = {each for each in options if each.kind == TASK}  # the list itself goes on changing
+        touches, order = self._expected(option), self._batch(option)
+        self._lanes, self._rules = len(simulation.lanes), len(self.world.judge.invariants)
+        order += self.apply(option)
+        touches += told
+        if random.getstate() != drawn:
+            touches.append(("random", WRITE))
+        if simulation.clock.readings != readings:
+            touches.append(("clock", READ))  # a task that declared its memory did not declare this
+        if moves_clock:
+            touches.append(("clock", WRITE) if self.bound.clock == "any" else EVERYTHING)
+        if option.kind == DECISION and not told:
+            touches.append(EVERYTHING)
+        touches += self._woken(option, ready)
+        touches += self._sent()
+        touches += self._judged(mark)
+        simulation.touched = []
+        return touches, order
+
+    def _expected(self, option: Option) -> list[Touch]:
+        """What is known beforehand."""
+        touches: list[Touch] = list(option.footprint)
+        lane = option.lane
+        if isinstance(option, TaskOption):
+            ordinary = option.footprint == NOTHING
+            if ordinary:
+                touches += [(f"memory/{lane}/*", WRITE), ("clock", READ)]
+            if ordinary or self.bound.order == "batch-legal":
+                touches.append((f"steps/{lane}", STEP))
+        elif isinstance(option, Operation):
+            if option.owner is not None or option.on_crash != "continue":
+                touches.append((f"lane/{lane}", READ))
+            if option.owner is not None:
+                touches.append((f"steps/{lane}", ARRIVE))
+        elif option.kind == TIMER:
+            # It cancels: whether that comes before or after an answer makes a difference.
+            touches += [(f"memory/{lane}/*", WRITE), (f"steps/{lane}", STEP)]
+            touches.append((f"lane/{lane}", READ))
+        elif option.kind == FAULT:
+            touches.append(("faults", WRITE))
+        if isinstance(option, Idle) or (
+            option.kind in (FAULT, OPERATION, ORPHAN) and option.footprint == NOTHING
+        ):
+            touches.append(EVERYTHING)
+        return touches
+
+    def _batch(self, option: Option) -> list[Touch]:
+        """Trio's lockstep runs one batch of a lane after the other."""
+        if self.bound.order == "any" or not isinstance(option, TaskOption):
+            return []
+        return [(f"batch/{option.lane}", STEP if option.batch % 2 else ARRIVE)]
+
+    def _nursery(self, option: Option) -> list[Touch]:
+        """Who opened a nursery goes on when all tasks in it have ended, in whatever order."""
+        if not isinstance(option, TaskOption):
+            return []
+        touches: list[Touch] = []
+        if option in self._closing:
+            self._closing.remove(option)
+            touches.append((_nursery_of(option), STEP))
+        nursery = option.task.parent_nursery
+        parent = self.simulation.tasks.get(nursery.parent_task) if nursery is not None else None
+        if parent is not None and option.task.coro.cr_frame is None:
+            touches.append((_nursery_of(parent), ARRIVE))
+            if parent in self.simulation.ready:
+                self._closing.append(parent)
+        return touches
+
+    def _woken(self, option: Option, before: set[Option]) -> list[Touch]:
+        """The step made tasks of other lanes ready, or started lanes."""
+        simulation = self.simulation
+        touches: list[Touch] = []
+        touches += [
+            (f"steps/{each.lane}", ARRIVE)
+            for each in simulation.ready
+            if each.kind == TASK
+            and each not in before
+            and (option.kind != TASK or each.lane != option.lane)
+        ]
+        if len(simulation.lanes) != self._lanes:
+            new = list(simulation.lanes)[self._lanes :]
+            touches += [(f"lane/{name}", WRITE) for name in new]
+        return touches
+
+    def _sent(self) -> list[Touch]:
+        """The step sent requests that may have to wait: it sees what decides that."""
+        simulation = self.simulation
+        touches: list[Touch] = []
+        if simulation.conditional:
+            for each in simulation.ready:
+                if (
+                    each.kind == OPERATION
+                    and each.since == simulation.steps
+                    and each.enabled is not None
+                ):
+                    condition = [(resource, READ) for resource, _ in each.condition]
+                    touches += condition or [EVERYTHING]
+        return touches
+
+    def _judged(self, mark: int) -> list[Touch]:
+        """Rules and watchers looked at what the step did; they keep records of their own."""
+        judge, touches = self.world.judge, list[Touch]()
+        if len(judge.invariants) != self._rules:
+            touches.append(("rules/*", WRITE))
+        if judge.every_step:
+            touches.append(EVERYTHING)
+        events = self.simulation.history.since(mark)
+        for event in events:
+            if event.kind in (READ, WRITE):
+                touches.append((event.resource, event.kind))
+            rules = judge.watching(event.resource)
+            touches += [(f"rules/{rule.name}", WRITE) for rule in rules]
+            touches += [(f"watch/{each}|", WRITE) for each in self.world.watching(event.resource)]
+            if rules:
+                touches += [("watch/*", READ), ("clock", READ)]
+        if events:
+            touches += [
+                (f"rules/{rule.name}", WRITE)
+                for rule in judge.invariants
+                if rule.at_end and takes_one(rule.check)
+            ]
+        return touches
+
+    # --- the end ----------------------------------------------------------------------------
+
+    @property
+    def end_matters(self) -> bool:
+        """Whether some rule judges the state in which the run ends."""
+        return any(rule.at_end for rule in self.world.judge.invariants)
+
+    def end(self) -> None:
+        """Judge the ending of a run that is over."""
+        simulation, judge = self.simulation, self.world.judge
+        ending = simulation.ending
+        if ending is not None and ending.kind in ("finished", "stuck"):
+            judge_ending(simulation, judge, ending)
+            judge.at_end(simulation.history, Moment(simulation.steps, simulation.now_ms))
+
+
+def _nursery_of(option: TaskOption) -> str:
+    return f"nursery/{'.'.join(option.key)}"
