@@ -1,8 +1,8 @@
-"""The command ``changeover``: list, run, fuzz, replay, report, shrink, keep.
+"""The command ``changeover``: list, run, fuzz, prove, replay, report, shrink, keep.
 
 Reports go to standard output, progress and warnings to standard error. The exit code follows the
 verdict: 0 held, 1 a violation, 2 interrupted, 3 the harness cannot be trusted here, 4 usage or
-configuration, 5 nothing ran.
+configuration, 5 nothing ran or nothing was proved.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ commands:
   list      scenarios, guards, planted bugs, faults, saved findings
   run       search scenarios for a schedule that breaks a rule
   fuzz      search until a time limit or Ctrl-C, and remember what was new
+  prove     every distinct interleaving within a bound, or how far it got
   replay    run recorded schedules again: FIXED, STILL FAILS or DIVERGED
   report    render a saved finding again
   shrink    go on making a saved finding smaller
   keep      commit a finding as a regression
 
 changeover COMMAND --help tells more. Exit codes: 0 held, 1 a violation, 2 interrupted,
-3 the harness cannot be trusted here, 4 usage or configuration, 5 nothing ran."""
+3 the harness cannot be trusted here, 4 usage or configuration, 5 nothing ran, or proved."""
 
 _REFERENCE = "a token, the file of a finding, its short name, or 'last'"
 
@@ -103,6 +104,29 @@ def _fuzz_parser() -> _Parser:
     return parser
 
 
+def _prove_parser() -> _Parser:
+    parser = _parser("prove", "Makes every distinct interleaving of a scenario, within a bound.")
+    parser.add_argument("scenario", metavar="SCENARIO")
+    parser.add_argument("--restarts", type=int, default=1, metavar="N", help="faults at most (1)")
+    parser.add_argument(
+        "--bound",
+        default="",
+        metavar="BOUND",
+        help="clock=idle or any, stalls=N, order=batch-legal or any; comma list",
+    )
+    parser.add_argument("--schedules", type=int, metavar="N", help="runs at most")
+    parser.add_argument("--time-limit", metavar="TIME", help="such as 30s or 10m")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--seed", default="0", metavar="SEED", help="of the data (0)")
+    parser.add_argument("--guards", metavar="NAMES", help="all, none or a comma list")
+    parser.add_argument("--bug", metavar="NAME", help="plant this defect")
+    parser.add_argument("--fresh", action="store_true", help="forget what was searched before")
+    parser.add_argument("--shrink-budget", type=int, default=500, metavar="N", help="0 is off")
+    parser.add_argument("--format", choices=("text", "json", "github"), help="of the output")
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII only")
+    return parser
+
+
 def _replay_parser() -> _Parser:
     parser = _parser("replay", "Runs recorded schedules again, exactly.")
     parser.add_argument("references", nargs="+", metavar="FINDING", help=_REFERENCE)
@@ -144,6 +168,7 @@ _PARSERS: Mapping[str, Callable[[], _Parser]] = {
     "list": _list_parser,
     "run": _run_parser,
     "fuzz": _fuzz_parser,
+    "prove": _prove_parser,
     "replay": _replay_parser,
     "report": _report_parser,
     "shrink": _shrink_parser,
@@ -151,7 +176,7 @@ _PARSERS: Mapping[str, Callable[[], _Parser]] = {
 }
 
 #: The verbs that have a module of their own.
-_HOMES = {"fuzz": "fuzz"}
+_HOMES = {"fuzz": "fuzz", "prove": "prove"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ RANKS = (
     ("harness.scenario",),
     ("harness.engine",),
     ("harness.steps",),
-    ("harness.candidates", "harness.constraints"),
+    ("harness.candidates", "harness.constraints", "harness.proof"),
     ("harness.shrink", "harness.repeat", "harness.statistics"),
     ("harness.confirmation", "harness.knowledge"),
     ("harness.trial",),

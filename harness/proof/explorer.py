@@ -57,7 +57,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class _Sent:
+class Sent:
     """An errand that is on its way, and where it set out."""
 
     errand: Errand
@@ -74,22 +74,24 @@ class Explorer:
         self.tally = Tally()
         self.end_matters = end_matters
         self.violation: tuple[int, ...] | None = None
+        self.forms: set[str] = set()
+        self.latest: list[Event] = []
         self.past_violations = False
         self._everything = self.vocabulary.set_of([EVERYTHING])
-        self._root = State(None, None, (), {})
-        self._open: list[State] = []
-        self._sent: deque[_Sent] = deque()
-        self._numbers = 0
-        self._begun = False
+        self.root = State(None, None, (), {})
+        self.opened: list[State] = []
+        self.sent: deque[Sent] = deque()
+        self.numbers = 0
+        self.begun = False
 
     # --- handing out ------------------------------------------------------------------------
 
     def errands(self) -> Iterator[Errand]:
         """The errands that can be sent now."""
-        if not self._begun:
-            self._begun = True
-            yield self._send(self._root, None)
-        while len(self._sent) < WINDOW:
+        if not self.begun:
+            self.begun = True
+            yield self._send(self.root, None)
+        while len(self.sent) < WINDOW:
             state = self._next_state()
             if state is None:
                 return
@@ -98,15 +100,15 @@ class Explorer:
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        return self._begun and not self._sent and not self._open
+        return self.begun and not self.sent and not self.opened
 
     def _next_state(self) -> State | None:
         """The state that was opened last, of those where a choice can be made now."""
-        for index in range(len(self._open) - 1, -1, -1):
-            state = self._open[index]
+        for index in range(len(self.opened) - 1, -1, -1):
+            state = self.opened[index]
             if not state.branches:
                 state.is_open = False
-                del self._open[index]
+                del self.opened[index]
             elif not state.unseen:
                 return state
         return None
@@ -125,9 +127,9 @@ class Explorer:
             while below:
                 guide.append(below[0].process)
                 below = below[0].below
-        self._numbers += 1
-        errand = Errand(self._numbers, tuple(prefix), tuple(sleep.items()), tuple(guide))
-        self._sent.append(_Sent(errand, state, branch))
+        self.numbers += 1
+        errand = Errand(self.numbers, tuple(prefix), tuple(sleep.items()), tuple(guide))
+        self.sent.append(Sent(errand, state, branch))
         return errand
 
     # --- learning -----------------------------------------------------------------------------
@@ -135,13 +137,13 @@ class Explorer:
     @property
     def awaited(self) -> int:
         """The number of the errand that has to be learned from next."""
-        return self._sent[0].errand.number
+        return self.sent[0].errand.number
 
     def learn(self, observation: Observation) -> None:
         """Take over what a run saw; runs come in the order of their errands."""
-        sent = self._sent.popleft()
+        sent = self.sent.popleft()
         assert observation.number == sent.errand.number
-        state, way = sent.state, sent.state.way()
+        way = sent.state.way()
         known = [each.came_by for each in way if each.came_by is not None]
         self.tally.add(observation, len(known) + len(observation.steps))
         if observation.ending == VIOLATED and not self.past_violations:
@@ -159,7 +161,9 @@ class Explorer:
             ended=observation.ending != ASLEEP,
             end_matters=self.end_matters or observation.end_matters,
         )
-        events = happening.events[len(known) :]
+        events, self.latest = happening.events[len(known) :], happening.events
+        if observation.ending != ASLEEP:
+            self.forms.add(happening.form)
         if not events:
             self._seen(sent, None)
             return
@@ -170,9 +174,9 @@ class Explorer:
         for each in way:
             if each.branches and not each.is_open:
                 each.is_open = True
-                self._open.append(each)
+                self.opened.append(each)
 
-    def _seen(self, sent: _Sent, event: Event | None) -> None:
+    def _seen(self, sent: Sent, event: Event | None) -> None:
         """What the first step of an errand touched is known now."""
         state, branch = sent.state, sent.branch
         if branch is None:
@@ -183,7 +187,7 @@ class Explorer:
         else:
             del state.taken[branch.process]
 
-    def _extend(self, sent: _Sent, events: list[Event], *, ended: bool) -> list[State]:
+    def _extend(self, sent: Sent, events: list[Event], *, ended: bool) -> list[State]:
         """The states that a run has passed, with what is still to be tried in them."""
         first, vocabulary = sent.state, self.vocabulary
         if sent.branch is None:
@@ -210,8 +214,7 @@ class Explorer:
             sleep = {
                 other: touched
                 for other, touched in sleep.items()
-                if other != process
-                and not vocabulary.masks[touched].conflict(event.masks)
+                if other != process and not vocabulary.masks[touched].conflict(event.masks)
             }
             if last:
                 break

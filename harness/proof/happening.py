@@ -8,7 +8,8 @@ else can move, and choices of the world that belong to the step that asked for t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.proof.passage import CHOSEN, LASTING, MAYBE, ONCE, WAITING, Step
 from harness.proof.resources import ALL, EVERYTHING, NONE
@@ -25,10 +26,10 @@ class Event:
 
     ``before`` are the processes that could have gone instead, ``enabled`` those that can go
     since. ``head`` is the index of the step that this one belongs to: its own, except for a
-    choice of the world.
+    choice of the world. ``level`` is the length of the longest chain of steps that led to it.
     """
 
-    __slots__ = ("before", "enabled", "head", "masks", "past", "step", "touched")
+    __slots__ = ("before", "enabled", "head", "level", "masks", "past", "step", "touched")
 
     def __init__(self, step: Step) -> None:
         self.step = step
@@ -36,6 +37,7 @@ class Event:
         self.enabled: frozenset[int] = frozenset()
         self.past = 0
         self.head = -1
+        self.level = 0
         self.touched = step.touched
         self.masks = NONE
 
@@ -95,6 +97,12 @@ class Happening:
             index += 1
         return events[index].before if index < len(events) else self._after_end
 
+    @property
+    def form(self) -> str:
+        """The normal form of Foata in a few letters: equal for runs that are the same."""
+        steps = sorted((each.level, each.step.process, each.step.touched) for each in self.events)
+        return hashlib.sha256(repr(steps).encode()).hexdigest()[:16]
+
     # --- one event ----------------------------------------------------------------------------
 
     def _place(self, index: int, *, everything: bool) -> None:
@@ -106,14 +114,16 @@ class Happening:
         last = step.process, self._everything if everything else event.touched
         order = self._vocabulary.masks[step.order]
         necessary = self._necessary(index)
-        past, covered = necessary | self._enablers(index), necessary
+        past, covered = necessary | self._up_to(self._enabler(index)), necessary
         rest = ((1 << index) - 1) & ~covered
         found: list[int] = []
+        level = max((events[each].level + 1 for each in self._causes(index)), default=0)
         while rest:
             other_index = rest.bit_length() - 1
             other = events[other_index]
             rest &= ~(1 << other_index)
             both = other.past | 1 << other_index
+            was = past
             if self._vocabulary.masks[other.step.order].touches & order.minds:
                 past |= both
                 covered |= both
@@ -124,30 +134,36 @@ class Happening:
                 elif self._reversible(other.head, index):
                     found.append(other.head)
                     covered |= both
+            if past != was:
+                level = max(level, other.level + 1)
             rest &= ~covered
-        event.past = past
+        event.past, event.level = past, level
         for other_index in dict.fromkeys(found):
             left = self._without(other_index, index)
             self.reversals.append((other_index, (*left, last)))
 
     def _necessary(self, index: int) -> int:
         """What had to happen before this event in every order in which it happens at all."""
-        events = self.events
-        step = events[index].step
-        necessary = 0
+        step = self.events[index].step
         causes = [self._last_of.get(step.process, -1), step.born]
         if step.kind == CHOSEN:
             causes.append(index - 1)
         if step.kind in (LASTING, ONCE) and step.condition < 0:
             causes += self._enabler(index)
-        for cause in causes:
-            if 0 <= cause < index:
-                necessary |= events[cause].past | 1 << cause
-        return necessary
+        return self._up_to(cause for cause in causes if 0 <= cause < index)
 
-    def _enablers(self, index: int) -> int:
+    def _causes(self, index: int) -> list[int]:
+        """What this one surely follows: its process's last step, and what made it possible."""
+        step = self.events[index].step
+        causes = [self._last_of.get(step.process, -1), step.born, *self._enabler(index)]
+        if step.kind == CHOSEN:
+            causes.append(index - 1)
+        return [cause for cause in causes if 0 <= cause < index]
+
+    def _up_to(self, causes: Iterable[int]) -> int:
+        """These steps and all that happened before them."""
         past = 0
-        for cause in self._enabler(index):
+        for cause in causes:
             past |= self.events[cause].past | 1 << cause
         return past
 

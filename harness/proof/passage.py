@@ -228,9 +228,7 @@ class _Passage:
             condition = vocabulary.set_of([(name, READ) for name, _ in option.condition])
         kind = _kind(option, self.subject.bound)
         touched, order = map(vocabulary.set_of, witness.watch(option, options))
-        self.steps.append(
-            Step(process, place, touched, order, kind, could, born, queue, condition)
-        )
+        self.steps.append(Step(process, place, touched, order, kind, could, born, queue, condition))
         if self.sleep:
             self._wake(vocabulary.masks[touched], process)
 

@@ -87,9 +87,7 @@ class Witness:
             judge.after_step(events, Moment(simulation.steps, simulation.now_ms))
         return self._nursery(option)
 
-    def watch(
-        self, option: Option, options: Sequence[Option]
-    ) -> tuple[list[Touch], list[Touch]]:
+    def watch(self, option: Option, options: Sequence[Option]) -> tuple[list[Touch], list[Touch]]:
         """Make one of the options happen, let the rules judge it, and say what it touched.
 
         The second list is what only fixes an order, in which nobody has a choice.

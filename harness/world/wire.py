@@ -109,7 +109,7 @@ class Wire:
             footprint=Footprint(((flight.resource, "write"),)),
             enabled=lambda: self._can_land(flight),
             condition=reads(f"{self.name}/cuts", f"{self.name}/listeners/{flight.place}"),
-            queue="" if flight.queue is None else f"{self.name}/{'/'.join(flight.connection or ())}",
+            queue="" if flight.queue is None else "/".join((self.name, *(flight.connection or ()))),
             on_crash="orphan",
         )
         if self.drops or self.duplicates:

@@ -54,7 +54,7 @@ def enumerated(subject: Subject, *, runs_max: int) -> Seen:
                     ahead += [(steps, (process,)) for process in others]
                 steps = (*steps, step)
             seen.add(made, steps, names)
-            if seen.runs >= runs_max and ahead:
+            if seen.runs + len(ahead) > runs_max:
                 seen.whole = False
                 break
     return seen
@@ -80,7 +80,7 @@ def explored(subject: Subject, *, runs_max: int = 100_000) -> tuple[Seen, Explor
     return seen, explorer
 
 
-# --- when two runs are the same --------------------------------------------------------------------
+# --- when two runs are the same ---------------------------------------------------------------
 
 
 def normal_form(steps: Sequence[Step], names: Vocabulary) -> object:

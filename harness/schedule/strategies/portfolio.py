@@ -8,9 +8,12 @@ from random import Random
 from harness.errors import closest
 from harness.history import derive_seed
 from harness.schedule.choices import Chooser
+from harness.schedule.strategies.delay import delay
 from harness.schedule.strategies.guided import guided
 from harness.schedule.strategies.pct import pct
+from harness.schedule.strategies.pos import pos
 from harness.schedule.strategies.protocol import Seen, Strategy
+from harness.schedule.strategies.surw import surw
 from harness.schedule.strategies.sweep import fifo, sweep
 from harness.schedule.strategies.walks import batch_legal, uniform
 
@@ -19,11 +22,34 @@ STRATEGIES: Mapping[str, Strategy] = {
     "fifo": fifo,
     "sweep": sweep,
     "random": uniform,
+    "pos": pos,
+    "surw": surw,
     "guided": guided,
+    **{f"delay({bound})": delay(bound) for bound in range(1, 4)},
     **{f"pct({depth})": pct(depth) for depth in range(2, 11)},
 }
 #: What runs by default: first-in-first-out, then these in turn until each has no more to try.
-PORTFOLIO = ("fifo", "sweep", "pct(2)", "random", "pct(3)", "sweep", "pct(5)", "random")
+PORTFOLIO = (
+    "fifo",
+    "sweep",
+    "surw",
+    "random",
+    "pct(3)",
+    "surw",
+    "sweep",
+    "delay(2)",
+    "random",
+    "pos",
+    "surw",
+    "pct(2)",
+    "random",
+    "pct(5)",
+)
+#: Walks every second of which is kept to the lockstep of real trio. The others promise something
+#: about all orders, which they could not keep under a restriction.
+LOCKSTEP = ("random", "pct")
+#: What learns from the first-in-first-out run and therefore comes after it.
+LEARNERS = ("sweep", "surw", "delay")
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -42,12 +68,13 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 class Rotation:
-    """Turns a list of strategies into one run after the other; every second walk is batch-legal."""
+    """Turns a list of strategies into one run after the other; some of them batch-legal."""
 
     def __init__(self, names: Sequence[str], *, seed: int) -> None:
         self.names = list(names)
-        if "sweep" in names and "fifo" not in self.names[: self.names.index("sweep")]:
-            self.names.insert(0, "fifo")  # from which sweep learns where faults can strike
+        learner = next((i for i, name in enumerate(names) if name.startswith(LEARNERS)), None)
+        if learner is not None and "fifo" not in self.names[:learner]:
+            self.names.insert(0, "fifo")
         self.seed = seed
         self._turn = 0
         self._count: dict[str, int] = {}
@@ -58,7 +85,7 @@ class Rotation:
             name = self.names[self._turn % len(self.names)]
             number = self._count.get(name, 0)
             rng = Random(derive_seed(self.seed, name, number))
-            walk = name not in ("fifo", "sweep", "guided") and number % 2 == 1
+            walk = name.startswith(LOCKSTEP) and number % 2 == 1
             strategy = batch_legal(STRATEGIES[name]) if walk else STRATEGIES[name]
             chooser = strategy(number, rng, seen)
             if chooser is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.schedule.choices import Option
+from harness.schedule.choices import TASK, Option
 from harness.schedule.strategies.protocol import Profile
 
 
@@ -15,6 +15,7 @@ class Profiler:
         self.fault_points: list[tuple[int, int]] = []
         self.widths: list[tuple[int, int]] = []
         self.touches: dict[str, dict[str, int]] = {}
+        self.parents: dict[str, str] = {}
 
     def note(self, step: int, options: Sequence[Option], taken: Option) -> None:
         """A step that comes."""
@@ -22,6 +23,8 @@ class Profiler:
         self.fault_points += faults
         if len(options) - len(faults) > 1:
             self.widths.append((step, len(options) - len(faults)))
+        if taken.kind == TASK and taken.parent is not None:
+            self.parents.setdefault(taken.actor, taken.parent.actor)
         counts = self.touches.setdefault(taken.actor, {})
         for resource, _ in taken.footprint:
             counts[resource] = counts.get(resource, 0) + 1
@@ -29,4 +32,4 @@ class Profiler:
     @property
     def profile(self) -> Profile:
         """All that was noted."""
-        return Profile(tuple(self.fault_points), tuple(self.widths), self.touches)
+        return Profile(tuple(self.fault_points), tuple(self.widths), self.touches, self.parents)

@@ -21,12 +21,14 @@ class Profile:
 
     ``fault_points`` are the steps and choices at which faults could strike; ``widths`` says, for
     each step at which there was a choice, between how many options that have to happen sooner or
-    later; ``touches`` counts for each actor how often it touched each resource.
+    later; ``touches`` counts for each actor how often it touched each resource, in the order in
+    which the actors first moved; ``parents`` says which actor started which.
     """
 
     fault_points: tuple[tuple[int, int], ...] = ()
     widths: tuple[tuple[int, int], ...] = ()
     touches: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,13 @@ class Lesson:
 class Seen:
     """What the runs so far have shown; every worker of a campaign learns the same.
 
-    ``steps`` is the length of the longest run, ``corpus`` what was covered and by which runs.
+    ``steps`` is how long the ``runs`` so far were on average, because a horizon that one long run
+    has stretched leaves most faults and preemptions to strike after the end. ``corpus`` is what
+    was covered and by which runs.
     """
 
     steps: int = 100
+    runs: int = 0
     profile: Profile = Profile()
     corpus: Corpus = field(default_factory=Corpus)
 
@@ -62,7 +67,8 @@ class Seen:
         for lesson in sorted(lessons, key=lambda each: each.number):
             seen = replace(
                 seen,
-                steps=max(seen.steps, lesson.steps),
+                steps=round((seen.steps * seen.runs + lesson.steps) / (seen.runs + 1)),
+                runs=seen.runs + 1,
                 profile=lesson.profile or seen.profile,
                 corpus=seen.corpus.after(
                     Entry(lesson.steps, lesson.choices, lesson.covered), fit=not lesson.violated

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from harness.schedule.choices import Chooser, Option
 from harness.schedule.strategies.misfortune import misfortune
 from harness.schedule.strategies.protocol import Seen, Strategy, split_kinds
 
+#: Picks one of the options at these positions, all of which have to happen sooner or later.
+Pick = Callable[[Sequence[Option], Sequence[int]], int]
 
-def uniform(number: int, rng: Random, seen: Seen) -> Chooser | None:
-    """A random walk: at every step any task or arrival, sometimes the clock, few faults a run.
+
+def wander(rng: Random, seen: Seen, pick: Pick) -> Chooser:
+    """A walk that picks among tasks and arrivals, sometimes the clock, and few faults a run.
 
     Uniform choice over all options would let the many sleepers drown the few who can run, and
     would spend every fault in the first steps. So time passes with a chance drawn for the run,
@@ -27,9 +30,14 @@ def uniform(number: int, rng: Random, seen: Seen) -> Chooser | None:
             return struck
         if timers and (not moves or rng.random() < patience):
             return timers[0] if nearest else timers[int(rng.random() * len(timers))]
-        return moves[int(rng.random() * len(moves))] if moves else 0
+        return pick(options, moves) if moves else 0
 
     return choose
+
+
+def uniform(number: int, rng: Random, seen: Seen) -> Chooser | None:
+    """A random walk: at every step any task or arrival, each with the same chance."""
+    return wander(rng, seen, lambda options, moves: moves[int(rng.random() * len(moves))])
 
 
 def batch_legal(strategy: Strategy) -> Strategy:

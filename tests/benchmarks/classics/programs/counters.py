@@ -9,6 +9,8 @@ twostage_20 and twostage_50; its figures of them ask for several readers, so our
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import trio
 
 from harness.schedule.memory import Shared
@@ -170,27 +172,23 @@ async def reorder(setters: int, checkers: int, *, repaired: bool) -> None:
     mutex = Mutex("m")
     a, b = Shared("a", 0), Shared("b", 0)
 
+    alone = mutex if repaired else nullcontext()
+
     async def write() -> None:
-        await a.set(1)
-        await b.set(-1)
+        async with alone:
+            await a.set(1)
+            await b.set(-1)
 
     async def check() -> None:
-        untouched = await a.get() == 0 and await b.get() == 0
-        assert untouched or (await a.get() == 1 and await b.get() == -1)
-
-    async def alone(work: object) -> None:
-        assert callable(work)
-        if repaired:
-            async with mutex:
-                await work()
-        else:
-            await work()
+        async with alone:
+            untouched = await a.get() == 0 and await b.get() == 0
+            assert untouched or (await a.get() == 1 and await b.get() == -1)
 
     async with trio.open_nursery() as nursery:
         for _ in range(setters):
-            await start(nursery, alone, write)
+            await start(nursery, write)
         for _ in range(checkers):
-            await start(nursery, alone, check)
+            await start(nursery, check)
 
 
 async def wronglock(others: int, *, repaired: bool) -> None:

@@ -1,0 +1,301 @@
+"""What ``changeover prove`` does: every distinct interleaving within a bound, or how far it got."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from argparse import Namespace
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.campaign import Interrupt
+from harness.confirmation import finding_of, smaller, versions
+from harness.doors import output
+from harness.doors.commands import named
+from harness.doors.keeper import Keeper
+from harness.doors.output import say, tell, wants_ascii
+from harness.doors.progress import Progress
+from harness.doors.proofcrew import Jobs
+from harness.doors.registry import load_scenarios
+from harness.doors.seeds import choose_seed
+from harness.doors.wordings import finding_report
+from harness.engine import Misfit, check_trustworthy, execute, follow
+from harness.errors import UntrustworthyError, UsageError
+from harness.findings import store
+from harness.findings.files import read_record, write_record
+from harness.findings.finding import Finding
+from harness.findings.markdown import github_annotation
+from harness.findings.serial import encode
+from harness.findings.wording import counted, only_ascii, wrapped
+from harness.proof.bounds import Bound
+from harness.proof.passage import Subject
+from harness.proof.proving import HELD, SPENT, VIOLATED, Alone, Budget, Proof, Watch, prove
+from harness.schedule.choices import Schedule
+from harness.settings import duration_s, load_settings
+
+#: Where a search is kept that has not come to its verdict.
+PROOFS = store.ROOT / "proofs"
+#: 5 says that nothing was proved; it is never a pass.
+_CODES = {HELD: 0, VIOLATED: 1, SPENT: 5}
+
+
+def prove_command(options: Namespace) -> int:
+    """Prove one scenario; returns the exit code."""
+    if options.jobs < 1:
+        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
+    scenario = named(options.scenario, load_scenarios(load_settings()))
+    bound = Bound.parse(options.bound, restarts=options.restarts)
+    if bound.restarts > scenario.faults_max:
+        raise UsageError(
+            f"--restarts {bound.restarts} is more than {scenario.name} allows; "
+            f"declare it with faults_max={bound.restarts}"
+        )
+    seed = choose_seed(options.seed).number
+    variant = scenario.variant(guards=options.guards, bug=options.bug)
+    subject = Subject(scenario, seed, variant, bound)
+    place = PROOFS / f"{scenario.name}-{identity(subject)}.json"
+    tell(f"changeover {versions()['changeover']}   prove {scenario.name}   seed {seed}   {bound}")
+    interrupt, progress = Interrupt(), Progress(sys.stderr, scenario.name, None)
+    with ExitStack() as stack:
+        stack.enter_context(interrupt.caught())
+        stack.callback(progress.end)
+        crew = stack.enter_context(Jobs(options.jobs, interrupt)) if options.jobs > 1 else Alone
+        proof = prove(
+            subject,
+            Budget(options.schedules, _limit_s(options.time_limit)),
+            crew=crew,
+            saved=None if options.fresh else _saved(place),
+            watch=Watch(
+                on_save=lambda data: _save(place, data),
+                on_progress=lambda tally: progress.update(tally.runs, 0),
+                interrupted=interrupt,
+            ),
+        )
+    finding = None
+    if proof.verdict == VIOLATED:
+        finding = _found(proof, shrink_budget=options.shrink_budget)
+    if proof.verdict != SPENT:
+        place.unlink(missing_ok=True)
+    code = 2 if proof.ended_by == "interrupted" else _CODES[proof.verdict]
+    _show(proof, finding, options, code=code, place=place)
+    return code
+
+
+def _limit_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"--time-limit must be {error}, not {text!r}") from None
+
+
+# --- going on ---------------------------------------------------------------------------------
+
+
+def identity(subject: Subject) -> str:
+    """What a saved search belongs to: scenario, variant, seed, bound, and the code of it all."""
+    facts = [subject.scenario.name, subject.seed, sorted(subject.variant.items())]
+    facts += [str(subject.bound), str(subject.scenario.stall_s), versions()["trio"]]
+    total = hashlib.sha256(repr(facts).encode())
+    for path in _sources():
+        total.update(path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def _sources() -> list[Path]:
+    """The source files of what is loaded, of the project and of this package."""
+    own = Path(__file__).parents[1]
+    roots = (Path.cwd(), own)
+    found: set[Path] = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.endswith(".py"):
+            path = Path(file)
+            mine = any(path.is_relative_to(root) for root in roots)
+            if mine and ("site-packages" not in path.parts or path.is_relative_to(own)):
+                found.add(path)
+    return sorted(path for path in found if path.is_file())
+
+
+def _saved(place: Path) -> dict[str, Any] | None:
+    if not place.exists():
+        return None
+    try:
+        data = read_record(place)
+    except UsageError as error:
+        tell(f"WARNING  the search that was left cannot be read and begins anew: {error}")
+        return None
+    tell(f"going on from {place}")
+    return data
+
+
+def _save(place: Path, data: dict[str, Any]) -> None:
+    store.prepare(store.ROOT, place.parent.name)
+    write_record(place, data)
+
+
+# --- the verdict ------------------------------------------------------------------------------
+
+
+def _found(proof: Proof, *, shrink_budget: int) -> Finding:
+    """The finding of a violated proof: made again, confirmed, saved and shrunk like any other."""
+    subject = proof.subject
+    choices = {step: choice for step, choice in enumerate(proof.choices, 1) if choice}
+    schedule = Schedule(subject.scenario.name, subject.seed, choices, dict(subject.variant))
+    try:
+        run = execute(
+            subject.scenario,
+            seed=schedule.seed,
+            choose=follow(schedule),
+            variant=schedule.variant,
+            digested=True,
+        )
+    except Misfit as misfit:
+        raise UntrustworthyError(f"{schedule.token} cannot be repeated: {misfit}") from None
+    check_trustworthy(run)
+    if not run.violated:
+        raise UntrustworthyError(f"{schedule.token} broke a rule, and does not when made again")
+    keeper = Keeper(announce=tell)
+    found = replace(
+        finding_of(run),
+        strategy="dpor",
+        schedule_number=proof.tally.runs,
+        seconds=round(proof.seconds, 3),
+    )
+    saved = keeper(found, None)
+    if not shrink_budget:
+        return saved
+    with suppress(Misfit, UntrustworthyError):
+        small = smaller(saved, subject.scenario, budget_runs=shrink_budget, wall_s=10.0)
+        return keeper(small, saved)
+    return saved
+
+
+def _show(
+    proof: Proof, finding: Finding | None, options: Namespace, *, code: int, place: Path
+) -> None:
+    ascii = wants_ascii(options.ascii)
+    if options.format == "json":
+        say(json.dumps(data_of(proof, finding, code), indent=1))
+        return
+    if finding is not None:
+        say(finding_report(finding, ascii=ascii))
+    text = verdict_text(proof, code, place)
+    say(only_ascii(text) if ascii else text)
+    if finding is not None and output.format_of(options.format) == "github":
+        say(github_annotation(finding))
+
+
+def verdict_text(proof: Proof, code: int, place: Path) -> str:
+    """The verdict, what it rests on, and what it does not say."""
+    tally, name = proof.tally, proof.subject.scenario.name
+    if proof.verdict == HELD:
+        number = (
+            "the only interleaving"
+            if tally.complete == 1
+            else (f"all {tally.complete:,} distinct interleavings")
+        )
+        first = f"HELD  {name} in {number} within the bound (exit {code})"
+    elif proof.verdict == VIOLATED:
+        first = f"VIOLATED  {name} in interleaving {tally.complete:,} (exit {code})"
+    else:
+        first = (
+            f"BUDGET SPENT  {name}: nothing is proved; {tally.complete:,} distinct interleavings "
+            f"were made (exit {code})"
+        )
+    lines = [first]
+    for heading, text in _facts(proof, place):
+        start = f"  {heading:<10}"
+        lines += wrapped(text, 80, indent=start, hanging=" " * len(start))
+    return "\n".join(lines) + "\n"
+
+
+def _facts(proof: Proof, place: Path) -> list[tuple[str, str]]:
+    tally, probes = proof.tally, proof.probes
+    facts = [("bound", proof.subject.bound.describe())]
+    if proof.ended_by:
+        facts.append(("ended by", proof.ended_by))
+    if proof.verdict == SPENT and probes.drawn:
+        low, high = (f"{100 * each:.0f}" for each in probes.interval)
+        facts.append(
+            (
+                "unseen",
+                f"{100 * probes.share:.0f} % (95 % interval {low} to {high} %) of what a random "
+                f"walk within the bound meets: {probes.unseen} of {probes.drawn} random runs were "
+                "in an order that the search had not made",
+            )
+        )
+    again = f", {tally.asleep:,} given up because the rest was seen" if tally.asleep else ""
+    since = f"; {proof.went_on_from:,} of them before" if proof.went_on_from else ""
+    facts.append(
+        (
+            "runs",
+            f"{tally.runs:,} ({tally.complete:,} distinct{again}){since}; "
+            f"{tally.steps_max:,} steps at most; {proof.seconds:.1f} s",
+        )
+    )
+    if proof.all_runs:
+        facts.append(("unreduced", _unreduced(proof)))
+    if proof.traded:
+        pairs = counted(proof.traded, "pair")
+        facts.append(
+            ("checked", f"{pairs} of independent steps traded places, and nothing changed")
+        )
+    if tally.every_step:
+        rules = ", ".join(tally.every_step)
+        facts.append(
+            (
+                "hint",
+                f"{rules} looks at everything after every step, so that no two steps are "
+                "independent: give it on=… to make proofs smaller",
+            )
+        )
+    if proof.vacuous:
+        facts.append(("vacuous", "no restart overlapped a write in any run"))
+    if proof.verdict == SPENT and place.exists():
+        facts.append(("go on", f"the same command goes on from {place}"))
+    return facts
+
+
+def _unreduced(proof: Proof) -> str:
+    if proof.counted:
+        return f"{proof.all_runs:,} runs without reduction, counted"
+    widths = sorted(proof.probes.widths)
+    low, high = (f"1e{math.log10(each):.0f}" for each in (widths[0], widths[-1]))
+    return (
+        f"about 1e{math.log10(proof.all_runs):.0f} runs without reduction, Knuth's estimate from "
+        f"{proof.probes.drawn} random runs (single ones say {low} to {high})"
+    )
+
+
+def data_of(proof: Proof, finding: Finding | None, code: int) -> dict[str, object]:
+    """The verdict as JSON values."""
+    tally, probes = proof.tally, proof.probes
+    low, high = probes.interval
+    return {
+        "format": 1,
+        "scenario": proof.subject.scenario.name,
+        "seed": proof.subject.seed,
+        "variant": dict(proof.subject.variant),
+        "bound": str(proof.subject.bound),
+        "verdict": proof.verdict,
+        "exit_code": code,
+        "ended_by": proof.ended_by,
+        "interleavings": tally.complete,
+        "seen_before": tally.asleep,
+        "cut": tally.cut,
+        "steps_max": tally.steps_max,
+        "seconds": round(proof.seconds, 3),
+        "unseen": None
+        if proof.verdict != SPENT or not probes.drawn
+        else {"share": probes.share, "low": low, "high": high, "drawn": probes.drawn},
+        "unreduced": {"runs": proof.all_runs, "counted": proof.counted},
+        "traded": proof.traded,
+        "vacuous": proof.vacuous,
+        "finding": encode(finding) if finding is not None else None,
+    }

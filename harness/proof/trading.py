@@ -1,0 +1,86 @@
+"""Does the proof rest on the truth? Steps that it takes for independent are made to trade places.
+
+A target that shares memory in a way that nobody declared would make a proof worthless. So now and
+then two neighbours of a run that touch nothing in common are swapped, and the run is made again:
+everybody must do the same as before, and everything must be possible as before.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from harness.errors import UntrustworthyError
+from harness.history import derive_seed
+from harness.proof.explorer import Explorer
+from harness.proof.happening import Event
+from harness.proof.passage import CHOSEN, Errand, Step, observe
+from harness.proof.vocabulary import Vocabulary
+
+#: After how many runs the next one is looked at.
+EVERY = 20
+
+
+def check_trade(explorer: Explorer, number: int) -> bool:
+    """Swap two neighbours of the last run; whether there were two that can be swapped.
+
+    Raises :class:`UntrustworthyError` that names both when their order does make a difference.
+    """
+    events = explorer.latest
+    pairs = [index for index in range(len(events) - 2) if _can_trade(events, index)]
+    if not pairs:
+        return False
+    at = Random(derive_seed("trade", number)).choice(pairs)
+    order = [*range(at), at + 1, at, *range(at + 2, len(events))]
+    prefix = tuple(event.step.choice for event in events[:at])
+    guide = tuple(events[index].step.process for index in order[at:])
+    made = observe(
+        explorer.subject, Errand(0, prefix, (), guide), explorer.vocabulary, past_violations=True
+    )
+    for position, index in enumerate(order[at:]):
+        wanted = events[index].step
+        step = made.steps[position] if position < len(made.steps) else None
+        swapped = position < 2
+        difference = _difference(wanted, step, explorer.vocabulary, swapped=swapped)
+        if difference:
+            one, other = (_told(events[each], explorer.vocabulary) for each in (at, at + 1))
+            raise UntrustworthyError(
+                f"the proof took these two for independent, but their order makes a difference:\n"
+                f"  step {at + 1}: {one}\n  step {at + 2}: {other}\n"
+                f"at step {at + position + 1} {difference}\n"
+                "do lanes share memory that nobody declares? put what they share behind a port of "
+                "the world, or into one lane"
+            )
+    if made.violations:
+        raise UntrustworthyError(
+            f"two steps that the proof took for independent break {made.violations[0]} when they "
+            f"trade places: {_told(events[at], explorer.vocabulary)}, "
+            f"{_told(events[at + 1], explorer.vocabulary)}"
+        )
+    return True
+
+
+def _told(event: Event, names: Vocabulary) -> str:
+    touched = ", ".join(f"{how} {resource}" for resource, how in names.touches[event.touched])
+    return f"{'/'.join(names.path(event.step.process))} ({touched})"
+
+
+def _can_trade(events: list[Event], index: int) -> bool:
+    one, other, after = events[index], events[index + 1], events[index + 2]
+    if CHOSEN in (one.step.kind, other.step.kind, after.step.kind):
+        return False
+    return not other.past >> index & 1 and other.step.process in one.before
+
+
+def _difference(wanted: Step, step: Step | None, names: Vocabulary, *, swapped: bool) -> str:
+    """What somebody did differently, in words; nothing if he did the same."""
+    if step is None:
+        return "the run is over"
+    if step.process != wanted.process:
+        return "somebody else goes on"
+    if step.touched != wanted.touched:
+        before = set(names.touches[wanted.touched])
+        changed = sorted(before ^ set(names.touches[step.touched]))
+        return f"a step touches something else: {changed}"
+    if not swapped and {who for who, _ in step.could} != {who for who, _ in wanted.could}:
+        return "something else is possible"
+    return ""
