@@ -20,8 +20,10 @@ from harness.proof.saving import take_over, to_data
 from harness.proof.trading import EVERY, check_trade
 
 HELD, VIOLATED, SPENT = "held", "violated", "budget spent"
-#: How often a search is written down, in seconds of real time, and how long probing may take.
-SAVED_EVERY_S, PROBING_S = 5.0, 30.0
+#: How often a search is written down, in seconds of real time.
+SAVED_EVERY_S = 5.0
+#: How long probing may take: this share of the search, but so many seconds at least and at most.
+PROBING_SHARE, PROBING_LEAST_S, PROBING_MOST_S = 0.1, 3.0, 30.0
 #: Up to how many runs the number of all runs is counted and not estimated.
 COUNTED_MAX = 2_000
 _monotonic = time.monotonic
@@ -128,7 +130,8 @@ def prove(
         elif explorer.done:
             proof.ended_by = f"{proof.tally.cut:,} runs reached a limit of the scenario"
         if proof.verdict != VIOLATED and not watch.interrupted():
-            _estimate(explorer, proof, watch.interrupted)
+            spent_s = _monotonic() - started
+            _estimate(explorer, proof, spent_s, watch.interrupted)
     proof.seconds = _monotonic() - started
     return proof
 
@@ -169,8 +172,12 @@ def _ended(explorer: Explorer, proof: Proof, budget: Budget, spent_s: float, wat
     return ""
 
 
-def _estimate(explorer: Explorer, proof: Proof, interrupted: Callable[[], bool]) -> None:
-    until = _monotonic() + PROBING_S
+def _estimate(
+    explorer: Explorer, proof: Proof, spent_s: float, interrupted: Callable[[], bool]
+) -> None:
+    """Draw random runs, to say how much was not seen and how many runs there are in all."""
+    limit_s = min(PROBING_MOST_S, max(PROBING_LEAST_S, spent_s * PROBING_SHARE))
+    until = _monotonic() + limit_s
     proof.probes = probe(explorer, ended=lambda: interrupted() or _monotonic() > until)
     proof.all_runs = proof.probes.all_runs
     if proof.all_runs <= COUNTED_MAX:

@@ -7,9 +7,11 @@ every verdict needs: which restart was going on while which write happened.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
+import trio
 from faker import Faker
 
 from harness.coverage import mark
@@ -49,6 +51,7 @@ class World:
         self.notes: dict[str, Callable[[], str]] = {}
         self.reached: dict[str, int] = {}
         self.writes = 0
+        self.timeouts = 0
         self._nemeses = 0
         self.coverage = Coverage(simulation)
         self._watchers: list[tuple[str, Callable[[Event], None]]] = []
@@ -234,6 +237,33 @@ class World:
         nemesis.__name__ = f"{kind} restart of {name}"
         self.simulation.spawn(lane, nemesis)
 
+    @contextmanager
+    def timeout(self, name: str) -> Iterator[trio.CancelScope]:
+        """Work that a timeout may strike: a fault of the nemesis, possible at every await of it.
+
+        What is cancelled half-way must leave everything else intact: locks, queues, balances.
+        ``faults_max`` of the scenario bounds how many strike. ``cancelled_caught`` of the scope
+        says afterwards whether this one did.
+        """
+        lane, scope = self.simulation.current_lane, trio.CancelScope()
+
+        def strike() -> None:
+            self.timeouts += 1
+            self.simulation.emit("fault", f"timeout of {name}", lane=lane.name, peer=lane.name)
+            scope.cancel()
+
+        fault = self.simulation.offer_fault(
+            f"timeout of {name}",
+            strike,
+            available=lambda: lane.alive and not scope.cancel_called,
+            footprint=writes(f"memory/{lane.name}/*"),
+        )
+        try:
+            with scope:
+                yield scope
+        finally:
+            self.simulation.faults.remove(fault)
+
     def observe(self, events: tuple[Event, ...]) -> None:
         """Tell the watchers what a step did, and count what was written."""
         for event in events:
@@ -245,8 +275,11 @@ class World:
 
     @property
     def overlapped(self) -> int:
-        """How many writes a restart overlapped; a service that only ends is not restarted."""
-        return self.coverage.overlapped
+        """How many writes a restart overlapped, or a timeout cut short.
+
+        A service that only ends is not restarted.
+        """
+        return self.coverage.overlapped + self.timeouts
 
     def covered(self) -> tuple[str, ...]:
         """What this run covered: cells of the matrix, then the marks that were reached."""

@@ -276,7 +276,7 @@ def turns(names: Sequence[str], count: int, *, seed: int = 1) -> list[str]:
             break
         taken.append(turn[0])
         if turn[0] == "fifo":
-            seen = Seen(40, Profile(((3, 2), (5, 2))))
+            seen = Seen(40, profile=Profile(((3, 2), (5, 2))))
     return taken
 
 
