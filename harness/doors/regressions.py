@@ -81,6 +81,7 @@ def _now(done: Replayed, recorded: Finding) -> Finding:
         strategy=recorded.strategy,
         schedule_number=recorded.schedule_number,
         shrinking=recorded.shrinking,
+        constraints=again.constraints or recorded.constraints,
         saved=recorded.saved,
         reason=recorded.reason,
     )

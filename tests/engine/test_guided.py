@@ -103,7 +103,7 @@ def test_the_corpus_is_bounded_and_drops_what_shows_least() -> None:
 def test_it_finds_what_lies_three_restarts_deep_where_walking_does_not() -> None:
     with campaign():
         needed = {
-            strategy: [schedules_to_bug(strategy, repairs(3), seed, most=400) for seed in range(4)]
+            strategy: [schedules_to_bug(strategy, repairs(3), seed, most=600) for seed in range(4)]
             for strategy in (guided, uniform)
         }
     assert max(needed[guided]) <= 400, needed

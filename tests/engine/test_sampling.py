@@ -14,7 +14,7 @@ from harness.scenario import Scenario
 from harness.schedule.choices import OPERATION, Option, writes
 from harness.schedule.memory import Shared
 from harness.schedule.strategies.delay import delay
-from harness.schedule.strategies.misfortune import WAITS_STEPS, misfortune
+from harness.schedule.strategies.misfortune import misfortune
 from harness.schedule.strategies.portfolio import STRATEGIES
 from harness.schedule.strategies.pos import pos
 from harness.schedule.strategies.protocol import Profile, Seen
@@ -158,16 +158,13 @@ def test_delay_bounding_visits_every_sum_of_choices_once(bound: int, points: int
 
 
 def test_faults_wait_for_what_is_durable_or_public_in_half_of_the_runs() -> None:
-    idle = [task("a: run"), fault("nemesis: crash")]
+    idle: list[Option] = [task("a: run"), fault("nemesis: crash")]
     writing: list[Option] = [Fake("a: commit", kind=OPERATION), fault("nemesis: crash")]
-    waited = 0
-    for seed in range(200):
-        strike = misfortune(Random(seed), 1, 1.0)
-        if strike(idle, [1], 1) is None:
-            waited += 1
-            assert strike(writing, [1], 2) == 1
-        else:
-            continue
-        strike = misfortune(Random(seed), 1, 1.0)
-        assert strike(idle, [1], 1 + WAITS_STEPS) == 1, "no fault waits for ever"
-    assert 70 <= waited <= 130
+
+    def struck_at(options: list[Option], seed: int) -> int:
+        strike = misfortune(Random(seed), 80, 1.0)
+        return next(step for step in range(1, 100) if strike(options, [1], step) == 1)
+
+    waited = [struck_at(idle, seed) - struck_at(writing, seed) for seed in range(200)]
+    assert set(waited) == {0, 10}, "no fault waits for ever"
+    assert 70 <= waited.count(10) <= 130

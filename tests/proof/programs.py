@@ -15,7 +15,7 @@ import trio
 from harness.history import Event
 from harness.proof.bounds import Bound
 from harness.scenario import Scenario
-from harness.schedule.choices import Footprint, writes
+from harness.schedule.choices import Footprint, reads, writes
 from harness.world.world import World
 from tests.proof.acts import ACTS, FAMILIES, Stage
 
@@ -38,7 +38,7 @@ class Program:
 
 #: How many acts there are in each task of each lane.
 ONE_LANE = (((1, 1),), ((2, 1),), ((2, 2),), ((3, 1),), ((1, 1, 1),))
-SEVERAL_LANES = (((1,), (1,)), ((1,), (1,)), ((2,), (1,)), ((1, 1), (1,)), ((1,), (1,), (1,)))
+SEVERAL_LANES = (((1,), (1,)), ((1,), (1,)), ((1,), (1,)), ((2,), (1,)), ((1, 1), (1,)))
 
 
 def programs(count: int, seed: int = 0) -> list[Program]:
@@ -78,9 +78,13 @@ def scenario_of(program: Program) -> Scenario:
         for index, tasks in enumerate(program.lanes):
             lanes.append(world.start_client(f"lane{index}", _run_lane, stage, index, tasks))
         _offer_faults(stage, program, lanes)
-        for index, lane in enumerate(lanes):
-            if not (program.fault == "lane" and index == 0):
-                await world.finished(lane)
+        awaited = lanes[1:] if program.fault == "lane" else lanes
+        await world.simulation.operate(
+            "wait for everybody",
+            lambda: None,
+            footprint=reads(*(f"lane/{lane.name}" for lane in awaited)),
+            enabled=lambda: all(lane.finished for lane in awaited),
+        )
 
     return Scenario(name=f"program-{program.number}", story=story, stall_s=5.0)
 

@@ -7,8 +7,8 @@ from random import Random
 
 from harness.schedule.choices import OPERATION, ORPHAN, Option
 
-#: How many steps a fault waits for a boundary at most.
-WAITS_STEPS = 64
+#: For which share of a run a fault waits for a boundary at most.
+WAITS_SHARE = 1 / 8
 #: The operations after which something is durable, or known to somebody else.
 _BOUNDARIES = ("fsync ", "sync ", "commit", "put ", "rename ", "delete ", "publish", "answer ")
 
@@ -36,7 +36,7 @@ def misfortune(
         chance /= 2
     strikes.sort()
     lands = rng.choice((0.02, 0.1, 0.5))
-    waits = rng.choice((0, WAITS_STEPS))
+    waits = rng.choice((0, int(steps * WAITS_SHARE)))
 
     def strike(options: Sequence[Option], optional: Sequence[int], step: int) -> int | None:
         orphans = [index for index in optional if options[index].kind == ORPHAN]
