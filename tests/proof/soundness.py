@@ -50,8 +50,7 @@ def compared(program: Program, *, runs_max: int) -> Comparison | None:
         missed=len(truth.finals - seen.finals),
         invented=len(seen.finals - truth.finals),
         unmade=len(truth.classes.keys() - seen.classes.keys()),
-        twice=sum(count > 1 for count in seen.classes.values())
-        + (len(explorer.forms) != complete),
+        twice=sum(count > 1 for count in seen.classes.values()) + (len(explorer.forms) != complete),
     )
 
 
