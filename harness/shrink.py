@@ -285,7 +285,7 @@ def shrink(
     run: Run,
     *,
     budget_runs: int = 500,
-    wall_s: float = 10.0,
+    wall_s: float = 30.0,
     interrupted: Callable[[], bool] = lambda: False,
     since: Finding | None = None,
 ) -> Shrunk:

@@ -46,7 +46,7 @@ class Plan:
     time_limit_s: float | None = None
     strategies: tuple[str, ...] = PORTFOLIO
     shrink_budget: int = 500
-    shrink_wall_s: float = 10.0
+    shrink_wall_s: float = 30.0
     keep_going: bool = False
     variant: Mapping[str, str] = field(default_factory=dict)
     profile: str = "dev"

@@ -171,7 +171,7 @@ def _found(proof: Proof, *, shrink_budget: int) -> Finding:
     if not shrink_budget:
         return saved
     with suppress(Misfit, UntrustworthyError):
-        small = smaller(saved, subject.scenario, budget_runs=shrink_budget, wall_s=10.0)
+        small = smaller(saved, subject.scenario, budget_runs=shrink_budget, wall_s=30.0)
         return keeper(small, saved)
     return saved
 

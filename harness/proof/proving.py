@@ -17,11 +17,11 @@ from harness.proof.explorer import Explorer, Tally
 from harness.proof.passage import Errand, Observation, Subject, observe
 from harness.proof.probing import Probes, count_all, probe
 from harness.proof.saving import take_over, to_data
-from harness.proof.trading import EVERY, check_trade
+from harness.proof.trading import check_trades
 
 HELD, VIOLATED, SPENT = "held", "violated", "budget spent"
-#: How often a search is written down, in seconds of real time.
-SAVED_EVERY_S = 5.0
+#: How often a search is written down, in seconds of real time: soon at first, then less often.
+SAVED_FIRST_S, SAVED_EVERY_S = 0.5, 5.0
 #: How long probing may take: this share of the search, but so many seconds at least and at most.
 PROBING_SHARE, PROBING_LEAST_S, PROBING_MOST_S = 0.1, 3.0, 30.0
 #: Up to how many runs the number of all runs is counted and not estimated.
@@ -139,14 +139,15 @@ def prove(
 def _search(explorer: Explorer, proof: Proof, budget: Budget, hands: Crew, watch: Watch) -> None:
     """Make runs until all are made, one breaks a rule, or the budget is spent."""
     started = saved_at = _monotonic()
+    pause_s = SAVED_FIRST_S
     while not explorer.done and explorer.violation is None:
         now = _monotonic()
         proof.ended_by = _ended(explorer, proof, budget, now - started, watch)
         if proof.ended_by:
             break
-        if now - saved_at >= SAVED_EVERY_S:
+        if now - saved_at >= pause_s:
             watch.on_save(to_data(explorer))
-            saved_at = _monotonic()
+            saved_at, pause_s = _monotonic(), min(2 * pause_s, SAVED_EVERY_S)
         for errand in explorer.errands():
             hands.send(errand)
         number = explorer.awaited
@@ -154,8 +155,8 @@ def _search(explorer: Explorer, proof: Proof, budget: Budget, hands: Crew, watch
         if observation is None:
             continue
         explorer.learn(observation)
-        if number % EVERY == 1 and explorer.violation is None:
-            proof.traded += check_trade(explorer, number)
+        if explorer.violation is None:
+            proof.traded += check_trades(explorer, number)
         watch.on_progress(explorer.tally)
     if explorer.violation is None and not explorer.done:
         watch.on_save(to_data(explorer))

@@ -16,20 +16,27 @@ from harness.proof.happening import Event
 from harness.proof.passage import CHOSEN, Errand, Step, observe
 from harness.proof.vocabulary import Vocabulary
 
-#: After how many runs the next one is looked at.
-EVERY = 20
+#: In each of the first runs so many pairs trade places, later one pair in one of so many runs.
+FIRST_RUNS, FIRST_PAIRS, EVERY = 20, 6, 20
 
 
-def check_trade(explorer: Explorer, number: int) -> bool:
-    """Swap two neighbours of the last run; whether there were two that can be swapped.
+def check_trades(explorer: Explorer, number: int) -> int:
+    """Swap neighbours in the last run, which had this number; how many pairs were swapped.
 
     Raises :class:`UntrustworthyError` that names both when their order does make a difference.
     """
+    wanted = FIRST_PAIRS if number <= FIRST_RUNS else int(number % EVERY == 0)
     events = explorer.latest
-    pairs = [index for index in range(len(events) - 2) if _can_trade(events, index)]
-    if not pairs:
-        return False
-    at = Random(derive_seed("trade", number)).choice(pairs)
+    pairs = [index for index in range(len(events) - 2) if wanted and _can_trade(events, index)]
+    chosen = Random(derive_seed("trade", number)).sample(pairs, min(wanted, len(pairs)))
+    for at in chosen:
+        _trade(explorer, at)
+    return len(chosen)
+
+
+def _trade(explorer: Explorer, at: int) -> None:
+    """Make the last run again with the steps at an index and after it in the other order."""
+    events = explorer.latest
     order = [*range(at), at + 1, at, *range(at + 2, len(events))]
     prefix = tuple(event.step.choice for event in events[:at])
     guide = tuple(events[index].step.process for index in order[at:])
@@ -56,7 +63,6 @@ def check_trade(explorer: Explorer, number: int) -> bool:
             f"trade places: {_told(events[at], explorer.vocabulary)}, "
             f"{_told(events[at + 1], explorer.vocabulary)}"
         )
-    return True
 
 
 def _told(event: Event, names: Vocabulary) -> str:

@@ -94,7 +94,7 @@ def test_files_that_cannot_be_read_are_set_aside_and_named(project: Project) -> 
     root = project.folder / ".changeover"
     (state,) = (root / "state").glob("*.json")
     damaged = [state, min((root / "corpus" / "lossy").glob("*.json")), *project.findings()]
-    assert first.returncode == 1 and len(damaged) == 3, first.stdout
+    assert first.returncode == 1 and len(damaged) >= 3, first.stdout
     for path in damaged:
         path.write_bytes(path.read_bytes()[:20])
     done = project.changeover("fuzz", "lossy", "--seed", "7", "--time-limit", "2s")

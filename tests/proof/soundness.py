@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 
+from harness.engine import campaign
 from harness.proof.passage import Subject
 from tests.proof.enumeration import enumerated, explored
 from tests.proof.programs import Program, programs, scenario_of
@@ -63,18 +64,20 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=300, help="of one program at most")
     options = parser.parse_args()
     checked = made = runs = asleep = wrong = 0
-    for program in programs(options.first + options.programs, options.seed)[options.first :]:
-        result = compared(program, runs_max=options.runs)
-        if result is None:
-            continue
-        checked += 1
-        made, runs, asleep = made + result.made, runs + result.runs, asleep + result.asleep
-        if not result.agrees:
-            wrong += 1
-            print(result)
-    print(
+    drawn = programs(options.first + options.programs, options.seed)[options.first :]
+    with campaign():  # once, for it collects garbage
+        for program in drawn:
+            result = compared(program, runs_max=options.runs)
+            if result is None:
+                continue
+            checked += 1
+            made, runs, asleep = made + result.made, runs + result.runs, asleep + result.asleep
+            if not result.agrees:
+                wrong += 1
+                sys.stdout.write(f"{result}\n")
+    sys.stdout.write(
         f"{checked} of {options.programs} programs are small enough: {runs} runs in all, "
-        f"{made} distinct, {asleep} given up; wrong about {wrong}"
+        f"{made} distinct, {asleep} given up; wrong about {wrong}\n"
     )
     return bool(wrong)
 
