@@ -32,6 +32,7 @@ from harness.findings.markdown import github_annotation
 from harness.findings.serial import encode
 from harness.findings.wording import counted, only_ascii, wrapped
 from harness.proof.bounds import Bound
+from harness.proof.explorer import Tally
 from harness.proof.passage import Subject
 from harness.proof.proving import HELD, SPENT, VIOLATED, Alone, Budget, Proof, Watch, prove
 from harness.schedule.choices import Schedule
@@ -60,6 +61,8 @@ def prove_command(options: Namespace) -> int:
     place = PROOFS / f"{scenario.name}-{identity(subject)}.json"
     tell(f"changeover {versions()['changeover']}   prove {scenario.name}   seed {seed}   {bound}")
     interrupt, progress = Interrupt(), Progress(sys.stderr, scenario.name, None)
+    saved = None if options.fresh else _saved(place)
+    before = Tally.of(saved["tally"]).runs if saved is not None else 0
     with ExitStack() as stack:
         stack.enter_context(interrupt.caught())
         stack.callback(progress.end)
@@ -68,10 +71,10 @@ def prove_command(options: Namespace) -> int:
             subject,
             Budget(options.schedules, _limit_s(options.time_limit)),
             crew=crew,
-            saved=None if options.fresh else _saved(place),
+            saved=saved,
             watch=Watch(
                 on_save=lambda data: _save(place, data),
-                on_progress=lambda tally: progress.update(tally.runs, 0),
+                on_progress=lambda tally: progress.update(tally.runs - before, 0),
                 interrupted=interrupt,
             ),
         )

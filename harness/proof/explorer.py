@@ -7,8 +7,9 @@ from in the order of their numbers, so the set of runs does not depend on how ma
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from harness.proof.happening import Event, Happening
 from harness.proof.passage import (
@@ -38,8 +39,12 @@ class Tally:
     cut: int = 0
     steps_max: int = 0
     overlapped: int = 0
-    ended_alike: dict[str, int] = field(default_factory=dict)
     every_step: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Tally:
+        """One that was written down."""
+        return cls(**{**data, "every_step": tuple(data["every_step"])})
 
     @property
     def runs(self) -> int:

@@ -54,7 +54,7 @@ def take_over(explorer: Explorer, data: Data) -> list[Errand]:
         vocabulary.process((parent, name))
     for touches in data["touches"]:
         vocabulary.set_of([(resource, how) for resource, how in touches])
-    explorer.tally = Tally(**{**data["tally"], "every_step": tuple(data["tally"]["every_step"])})
+    explorer.tally = Tally.of(data["tally"])
     explorer.forms = set(data["forms"])
     explorer.numbers = data["numbers"]
     states: list[State] = []

@@ -137,6 +137,9 @@ class Witness:
             touches.append((f"lane/{lane}", READ))
         elif option.kind == FAULT:
             touches.append(("faults", WRITE))
+            # What strikes at the memory of a lane wakes and cancels, as a timer does.
+            lanes = [place.split("/")[1] for place, _ in touches if place.startswith("memory/")]
+            touches += [(f"steps/{lane}", STEP) for lane in lanes]
         if isinstance(option, Idle) or (
             option.kind in (FAULT, OPERATION, ORPHAN) and option.footprint == NOTHING
         ):

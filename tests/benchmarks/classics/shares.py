@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.schedule.strategies.portfolio import STRATEGIES
 from tests.benchmarks.classics.measure import PORTFOLIO
 
-_HUNTERS = {"surw": 400, PORTFOLIO: 500, "pos": 400, "random": 1000}
+_HUNTERS = {"surw": 400, "guided": 400, PORTFOLIO: 500, "pos": 400, "random": 1000}
 
 
 def hunters() -> tuple[tuple[str, int], ...]:
