@@ -264,20 +264,6 @@ async def draw(stage: Stage, seen: list[object], who: str) -> None:
     seen.append(stage.world.random("common").randrange(1000))
 
 
-async def work_in_time(stage: Stage, seen: list[object], who: str) -> None:
-    with stage.world.timeout(f"work of {who}") as scope:
-        await stage.store.put("x", int(who))
-        seen.append("put")
-    seen.append(scope.cancelled_caught)
-
-
-async def wait_in_time(stage: Stage, seen: list[object], who: str) -> None:
-    with stage.world.timeout(f"wait of {who}") as scope:
-        async with _memory(stage, who).lock:
-            seen.append(await stage.store.get("x"))
-    seen.append(scope.cancelled_caught)
-
-
 FAMILIES: Mapping[str, tuple[Act, ...]] = {
     "memory": (read_variable, write_variable, update_other, swap_variable, add_plainly),
     "tasks": (hold_lock, set_event, see_event, send_along, receive_along, add_plainly),
@@ -296,7 +282,6 @@ FAMILIES: Mapping[str, tuple[Act, ...]] = {
     "topics": (publish, publish, follow),
     "time": (sleep_short, sleep_long, look_at_clock, put_row, get_row),
     "chance": (draw, draw, put_own_object),
-    "timeouts": (work_in_time, wait_in_time, hold_lock, put_object),
 }
 ACTS = {
     f"{family}.{place}": act for family, acts in FAMILIES.items() for place, act in enumerate(acts)

@@ -59,8 +59,6 @@ def _program(number: int, seed: int) -> Program:
     fault = ""
     if not one_lane and rng.random() < 0.4:
         fault = "power" if family == "files" else "lane"
-    elif family == "timeouts":
-        fault = "timeout"
     rules = tuple(rule for rule in ("row", "end", "watch", "history") if rng.random() < 0.15)
     clock = "any" if family in ("time", "calls") and rng.random() < 0.3 else "idle"
     stalls = 1 if clock == "idle" and family in ("time", "tasks") and rng.random() < 0.3 else 0

@@ -18,7 +18,7 @@ from tests.proof.acts import FAMILIES
 from tests.proof.programs import programs
 from tests.proof.soundness import Comparison, compared
 
-PROGRAMS, RUNS_MAX = 360, 100
+PROGRAMS, RUNS_MAX = 330, 100
 #: Of how many programs of a family every run was made at least.
 CHECKED_MIN = {"transactions": 3, "maintenance": 7, "objects": 8}
 
