@@ -24,7 +24,7 @@ from harness.findings.finding import Finding, Shrinking
 from harness.repeat import Difference
 from harness.scenario import Scenario
 from harness.statistics import Statistics
-from harness.trial import CHECKED_SHARE, Closed, Explorer, Plan, Trial, lessons_of
+from harness.trial import CHECKED_SHARE, Closed, Plan, Trial, TrialRunner, lessons_of
 
 __all__ = [
     "FOUND",
@@ -151,9 +151,9 @@ class Search:
         self.on_finding = on_finding
         self.on_trial = on_trial
         self.on_generation = on_generation
-        self.explorer = Explorer(scenario, plan)
+        self.runner = TrialRunner(scenario, plan)
         self.known = set(plan.known)
-        self._generations = plan.generations(self.explorer.number)
+        self._generations = plan.generations(self.runner.number)
         self._spent_s = 0.0
         self._since: float | None = None
 
@@ -197,7 +197,7 @@ class Search:
             return ended
         crew.close(self, Closed(numbers[-1], lessons_of(done), tuple(sorted(self.known))))
         self.on_generation(self)
-        if self.explorer.exhausted:
+        if self.runner.exhausted:
             return "every strategy has tried all it had"
         asked = [number for number in numbers if number == 1 or self.result.plan.takes(number)]
         if [trial.number for trial in done] != asked:
@@ -284,14 +284,14 @@ class Alone:
                 continue
             if stop():
                 return
-            trial = search.explorer.trial(number)
+            trial = search.runner.trial(number)
             if trial is None:
                 return
             yield trial
 
     def close(self, search: Search, generation: Closed) -> None:
         """Learn what a generation taught."""
-        search.explorer.close(generation)
+        search.runner.close(generation)
 
     def shrink(self, search: Search, finding: Finding) -> None:
         """Note a finding, to be made smaller when the generation is over."""

@@ -68,40 +68,41 @@ def _list_parser() -> _Parser:
     return parser
 
 
-def _run_parser() -> _Parser:
-    parser = _parser("run", "Searches scenarios, all of them if none is named.")
+def _search_parser(verb: str, what: str, *, time_limit: str) -> _Parser:
+    """The options that every search has; ``time_limit`` says what its limit is for."""
+    parser = _parser(verb, what)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
     parser.add_argument("--profile", metavar="NAME", help="dev, ci or nightly")
     parser.add_argument("--seed", metavar="SEED", help="a number, random, commit, last, a git sha")
-    parser.add_argument("--schedules", type=int, metavar="N", help="schedules a scenario")
     parser.add_argument("--strategy", metavar="NAMES", help="comma list; default: a portfolio")
-    parser.add_argument("--time-limit", metavar="TIME", help="for each scenario, such as 30s")
+    parser.add_argument("--time-limit", metavar="TIME", help=time_limit)
     parser.add_argument("--shrink-budget", type=int, metavar="N", help="runs a finding; 0 is off")
-    parser.add_argument("--keep-going", action="store_const", const=True, help="after a finding")
     parser.add_argument("--strict", action="store_const", const=True, help="unproved is a failure")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--guards", metavar="NAMES", help="all, none or a comma list")
     parser.add_argument("--bug", metavar="NAME", help="plant this defect")
     parser.add_argument("--format", choices=("text", "json", "github"), help="of the output")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII only")
+    return parser
+
+
+def _run_parser() -> _Parser:
+    parser = _search_parser(
+        "run",
+        "Searches scenarios, all of them if none is named.",
+        time_limit="for each scenario, such as 30s",
+    )
+    parser.add_argument("--schedules", type=int, metavar="N", help="schedules a scenario")
+    parser.add_argument("--keep-going", action="store_const", const=True, help="after a finding")
     return parser
 
 
 def _fuzz_parser() -> _Parser:
-    parser = _parser("fuzz", "Searches scenarios until the time is over or Ctrl-C is pressed.")
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
-    parser.add_argument("--time-limit", metavar="TIME", help="for all together, such as 30s or 8h")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
-    parser.add_argument("--seed", metavar="SEED", help="'last' goes on where the last one stood")
-    parser.add_argument("--profile", metavar="NAME", help="dev, ci or nightly")
-    parser.add_argument("--strategy", metavar="NAMES", help="comma list; default: a portfolio")
-    parser.add_argument("--shrink-budget", type=int, metavar="N", help="runs a finding; 0 is off")
-    parser.add_argument("--strict", action="store_const", const=True, help="unproved is a failure")
-    parser.add_argument("--guards", metavar="NAMES", help="all, none or a comma list")
-    parser.add_argument("--bug", metavar="NAME", help="plant this defect")
-    parser.add_argument("--format", choices=("text", "json", "github"), help="of the output")
-    parser.add_argument("--ascii", action="store_true", help="draw with ASCII only")
-    return parser
+    return _search_parser(
+        "fuzz",
+        "Searches scenarios until the time is over or Ctrl-C is pressed; --seed last goes on.",
+        time_limit="for all together, such as 30s or 8h",
+    )
 
 
 def _prove_parser() -> _Parser:
@@ -176,7 +177,7 @@ _PARSERS: Mapping[str, Callable[[], _Parser]] = {
 }
 
 #: The verbs that have a module of their own.
-_HOMES = {"fuzz": "fuzz", "prove": "prove"}
+_HOMES = {"run": "searches", "fuzz": "searches", "prove": "prove"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

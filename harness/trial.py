@@ -111,7 +111,7 @@ class Closed:
     known: tuple[Fingerprint, ...]
 
 
-class Explorer:
+class TrialRunner:
     """Runs schedules of one campaign by their numbers, which may only go up."""
 
     def __init__(self, scenario: Scenario, plan: Plan) -> None:

@@ -10,17 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.campaign import versions
 from harness.confirmation import smaller
-from harness.doors import output
-from harness.doors.gate import Result, exit_code, plan_of
 from harness.doors.output import say, tell, wants_ascii
-from harness.doors.passage import search
-from harness.doors.progress import Progress
-from harness.doors.reference import last_seed, resolve
-from harness.doors.registry import load_scenarios
+from harness.doors.reference import resolve
+from harness.doors.registry import NO_SCENARIO, load_scenarios, named
 from harness.doors.rerun import rerun
-from harness.doors.seeds import choose_seed
 from harness.doors.walk import walk
 from harness.doors.wordings import diverged, finding_report
 from harness.engine import (
@@ -29,7 +23,7 @@ from harness.engine import (
     execute,
     follow,
 )
-from harness.errors import UsageError, closest
+from harness.errors import UsageError
 from harness.findings import store
 from harness.findings.finding import Finding
 from harness.findings.html import render_html
@@ -40,11 +34,6 @@ from harness.replay import DIVERGED, STILL_FAILS, replay
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
 from harness.settings import duration_s, load_settings
-
-NO_SCENARIO = (
-    "no scenario is registered; name the modules that declare them in pyproject.toml: "
-    '[tool.changeover] scenarios = ["my.module"]'
-)
 
 
 def list_command(options: Namespace) -> int:
@@ -125,54 +114,6 @@ def _listed(
             for each in findings
         ],
     }
-
-
-def run_command(options: Namespace) -> int:
-    """Search scenarios within their budget."""
-    settings = load_settings()
-    names = ("schedules", "seed", "strategy", "shrink_budget", "time_limit", "keep_going", "strict")
-    flags = {name: getattr(options, name) for name in names}
-    profile = settings.profile(options.profile, flags=flags)
-    if options.jobs < 1:
-        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
-    scenarios = load_scenarios(settings)
-    chosen = [named(name, scenarios) for name in options.scenarios or scenarios]
-    if not chosen:
-        tell(NO_SCENARIO)
-        return 5
-    seed = choose_seed(profile.seed, last=last_seed)
-    plans = [
-        plan_of(profile, each, seed=seed.number, guards=options.guards, bug=options.bug)
-        for each in chosen
-    ]
-    form, ascii = output.format_of(options.format), wants_ascii(options.ascii)
-    tell(f"changeover {versions()['changeover']}   profile {profile.name}   seed {seed}")
-    results: list[Result] = []
-    for scenario, plan in zip(chosen, plans, strict=True):
-        progress = Progress(sys.stderr, scenario.name, plan.schedules)
-        try:
-            result = search(scenario, plan, jobs=options.jobs, on_progress=progress.update)
-        finally:
-            progress.end()
-        results.append(result)
-        output.show(result, form, ascii=ascii)
-        if result.interrupted:
-            break
-    code = exit_code(results, strict=profile.strict)
-    warning = output.remember(results, seed=seed.number, profile=profile.name, code=code)
-    if warning:
-        tell(f"WARNING  {warning}")
-    output.show_all(results, form, code=code, header=f"seed {seed}")
-    return code
-
-
-def named(name: str, scenarios: Mapping[str, Scenario]) -> Scenario:
-    """The scenario of a name; :class:`UsageError` names the closest one."""
-    if name not in scenarios:
-        raise (
-            UsageError(NO_SCENARIO) if not scenarios else closest(name, scenarios, kind="scenario")
-        )
-    return scenarios[name]
 
 
 def replay_command(options: Namespace) -> int:

@@ -34,7 +34,7 @@ from harness.findings.wording import counted
 from harness.knowledge import StrangeError
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
-from harness.trial import Explorer, Trial
+from harness.trial import Trial, TrialRunner
 
 _monotonic = time.monotonic
 #: How often the place of a search is written down, in seconds; seldom enough that the writing
@@ -104,7 +104,7 @@ class Endurance(Gate):
                 self.result.remarks.append("the code has changed: the search begins again")
                 return
             resumed = replace(self.plan, knowledge=json.dumps(state["knowledge"]))
-            number = Explorer(self.scenario, resumed).number
+            number = TrialRunner(self.scenario, resumed).number
         except StrangeError as error:
             self.result.remarks.append(f"{error}: the search begins again")
         except (UsageError, KeyError) as error:
@@ -160,7 +160,7 @@ class Endurance(Gate):
     def _remember(self, search: Search) -> None:
         """Write down where the search stands, now and then."""
         started = _monotonic()
-        knowledge = search.explorer.knowledge() if started >= self._remember_after else ""
+        knowledge = search.runner.knowledge() if started >= self._remember_after else ""
         if not knowledge:
             return
         state = f'{{"format": 1, "beginning": "{self._beginning}", "knowledge": {knowledge}}}\n'

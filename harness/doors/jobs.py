@@ -24,7 +24,7 @@ from harness.engine import campaign
 from harness.errors import UntrustworthyError
 from harness.findings.finding import Finding
 from harness.settings import load_settings
-from harness.trial import Closed, Explorer, Trial
+from harness.trial import Closed, Trial, TrialRunner
 
 _monotonic = time.monotonic
 #: How long a wait for the workers may last before Ctrl-C is looked for again, in seconds.
@@ -152,7 +152,7 @@ class Jobs:
 
     def close(self, search: Search, generation: Closed) -> None:
         """Let everybody learn what a generation taught, as soon as they take tickets again."""
-        search.explorer.close(generation)
+        search.runner.close(generation)
         for worker in self.workers:
             worker.unlearned.setdefault(search.result.scenario.name, []).append(generation)
 
@@ -258,7 +258,7 @@ def _work(plans: Mapping[str, Plan], tickets: Connection, pipe: Connection) -> N
     """The life of a worker; it ends when the parent closes the pipe, or is gone."""
     try:
         scenarios = load_scenarios(load_settings())
-        explorers: dict[str, Explorer] = {}
+        runners: dict[str, TrialRunner] = {}
         with campaign():
             pipe.send(_Idle())
             while True:
@@ -269,23 +269,23 @@ def _work(plans: Mapping[str, Plan], tickets: Connection, pipe: Connection) -> N
                 if isinstance(message, _Shrink):
                     pipe.send(attempt_smaller(scenario, plan, message.finding, pipe.poll))
                     continue
-                if message.scenario not in explorers:
-                    explorers[message.scenario] = Explorer(scenario, plan)
-                explorer = explorers[message.scenario]
+                if message.scenario not in runners:
+                    runners[message.scenario] = TrialRunner(scenario, plan)
+                runner = runners[message.scenario]
                 for generation in message.closed:
-                    explorer.close(generation)
-                _serve(explorer, tickets, pipe)
+                    runner.close(generation)
+                _serve(runner, tickets, pipe)
                 pipe.send(_Idle())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _serve(explorer: Explorer, tickets: Connection, pipe: Connection) -> None:
+def _serve(runner: TrialRunner, tickets: Connection, pipe: Connection) -> None:
     """Take tickets until there are none, or no strategy has anything more to try."""
     made: list[Trial] = []
     since = _monotonic()
     while (number := _take(tickets)) is not None:
-        trial = explorer.trial(number)
+        trial = runner.trial(number)
         if trial is None:
             break
         made.append(trial)

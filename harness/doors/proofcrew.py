@@ -19,8 +19,8 @@ from typing import Self
 from harness.doors.registry import load_scenarios
 from harness.engine import campaign
 from harness.errors import UntrustworthyError
+from harness.proof.errands import Errand, Observation, Subject, observe
 from harness.proof.explorer import Explorer
-from harness.proof.passage import Errand, Observation, Subject, observe
 from harness.proof.resources import Touch
 from harness.proof.vocabulary import News, Translation, Vocabulary
 from harness.settings import load_settings

@@ -15,12 +15,11 @@ from typing import Any
 from harness.campaign import Interrupt
 from harness.confirmation import finding_of, smaller, versions
 from harness.doors import output
-from harness.doors.commands import named
 from harness.doors.keeper import Keeper
 from harness.doors.output import say, tell, wants_ascii
 from harness.doors.progress import Progress
 from harness.doors.proofcrew import Jobs
-from harness.doors.registry import load_scenarios
+from harness.doors.registry import load_scenarios, named
 from harness.doors.seeds import choose_seed
 from harness.doors.wordings import finding_report
 from harness.engine import Misfit, check_trustworthy, execute, follow
@@ -32,8 +31,8 @@ from harness.findings.markdown import github_annotation
 from harness.findings.serial import encode
 from harness.findings.wording import counted, only_ascii, wrapped
 from harness.proof.bounds import Bound
+from harness.proof.errands import Subject
 from harness.proof.explorer import Tally
-from harness.proof.passage import Subject
 from harness.proof.proving import HELD, SPENT, VIOLATED, Alone, Budget, Proof, Watch, prove
 from harness.schedule.choices import Schedule
 from harness.settings import duration_s, load_settings

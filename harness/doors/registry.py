@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module, util
 
-from harness.errors import UsageError
+from harness.errors import UsageError, closest
 from harness.scenario import Scenario, registered
 from harness.settings import Settings
 
 #: The package whose modules are imported besides those that the settings name.
 BUILT_IN = "scenarios"
+NO_SCENARIO = (
+    "no scenario is registered; name the modules that declare them in pyproject.toml: "
+    '[tool.changeover] scenarios = ["my.module"]'
+)
 
 
 def load_scenarios(settings: Settings) -> Mapping[str, Scenario]:
@@ -33,6 +37,15 @@ def load_scenarios(settings: Settings) -> Mapping[str, Scenario]:
     for name in settings.scenarios:
         _import(name)
     return {name: limited(each, settings) for name, each in registered().items()}
+
+
+def named(name: str, scenarios: Mapping[str, Scenario]) -> Scenario:
+    """The scenario of a name; :class:`UsageError` names the closest one."""
+    if not scenarios:
+        raise UsageError(NO_SCENARIO)
+    if name not in scenarios:
+        raise closest(name, scenarios, kind="scenario")
+    return scenarios[name]
 
 
 def limited(scenario: Scenario, settings: Settings) -> Scenario:

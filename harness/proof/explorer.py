@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.proof.happening import Event, Happening
-from harness.proof.passage import (
+from harness.proof.errands import (
     ASLEEP,
     CHOSEN,
     COMPLETE,
@@ -22,6 +21,7 @@ from harness.proof.passage import (
     Observation,
     Subject,
 )
+from harness.proof.happening import Event, Happening
 from harness.proof.resources import EVERYTHING
 from harness.proof.tree import Branch, State, add, sequences
 from harness.proof.vocabulary import Vocabulary

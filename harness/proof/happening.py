@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.proof.passage import CHOSEN, LASTING, MAYBE, ONCE, WAITING, Step
+from harness.proof.errands import CHOSEN, LASTING, MAYBE, ONCE, WAITING, Step
 from harness.proof.resources import ALL, EVERYTHING, NONE
 from harness.proof.vocabulary import Vocabulary
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.history import derive_seed
+from harness.proof.errands import CUT, Errand, observe
 from harness.proof.explorer import Explorer
 from harness.proof.happening import Happening
-from harness.proof.passage import CUT, Errand, observe
 
 #: How many runs are drawn at most.
 PROBES = 200

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.engine import campaign
+from harness.proof.errands import Errand, Observation, Subject, observe
 from harness.proof.explorer import Explorer, Tally
-from harness.proof.passage import Errand, Observation, Subject, observe
 from harness.proof.probing import Probes, count_all, probe
 from harness.proof.saving import take_over, to_data
 from harness.proof.trading import check_trades

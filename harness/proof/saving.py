@@ -10,9 +10,9 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
+from harness.proof.errands import Errand, Step
 from harness.proof.explorer import Explorer, Sent, Tally
 from harness.proof.happening import Event
-from harness.proof.passage import Errand, Step
 from harness.proof.tree import Branch, State
 
 Data = dict[str, Any]

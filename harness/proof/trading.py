@@ -11,9 +11,9 @@ from random import Random
 
 from harness.errors import UntrustworthyError
 from harness.history import derive_seed
+from harness.proof.errands import CHOSEN, Errand, Step, observe
 from harness.proof.explorer import Explorer
 from harness.proof.happening import Event
-from harness.proof.passage import CHOSEN, Errand, Step, observe
 from harness.proof.vocabulary import Vocabulary
 
 #: In each of the first runs so many pairs trade places, later one pair in one of so many runs.

@@ -49,7 +49,7 @@ def shop(project: Project) -> Project:
 
 def test_twenty_kills_lose_nothing(shop: Project) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.doors.fuzz", "tests.doors.test_endurance"])
+    context.set_forkserver_preload(["harness.doors.searches", "tests.doors.test_endurance"])
     moments = Random(20260119)
     log = shop.folder / "told.txt"
     log.touch()

@@ -10,7 +10,7 @@ from harness.engine import campaign
 from harness.errors import ChangeoverError
 from harness.findings.finding import Finding
 from harness.scenario import Scenario
-from harness.trial import Closed, Explorer, Trial
+from harness.trial import Closed, Trial, TrialRunner
 
 
 class Turns:
@@ -20,7 +20,7 @@ class Turns:
     """
 
     def __init__(self, scenario: Scenario, plan: Plan, workers: int, seed: int) -> None:
-        self.explorers = [Explorer(scenario, plan) for _ in range(workers)]
+        self.runners = [TrialRunner(scenario, plan) for _ in range(workers)]
         self.random = Random(seed)
         self.made: dict[int, int] = {}
         self.unshrunk: list[tuple[Search, Finding]] = []
@@ -31,10 +31,10 @@ class Turns:
         """Everybody takes numbers until there are none; then all is handed over."""
         arrived: list[Trial] = []
         for number in numbers:
-            worker = self.random.randrange(len(self.explorers))
+            worker = self.random.randrange(len(self.runners))
             if stop():
                 break
-            trial = self.explorers[worker].trial(number)
+            trial = self.runners[worker].trial(number)
             if trial is None:
                 break
             self.made[number] = worker
@@ -44,8 +44,8 @@ class Turns:
 
     def close(self, search: Search, generation: Closed) -> None:
         """All learn the same."""
-        for explorer in (*self.explorers, search.explorer):
-            explorer.close(generation)
+        for runner in (*self.runners, search.runner):
+            runner.close(generation)
 
     def shrink(self, search: Search, finding: Finding) -> None:
         """Keep it for later."""

@@ -13,7 +13,7 @@ from harness.engine import campaign
 from harness.knowledge import StrangeError
 from harness.schedule.strategies.protocol import Seen
 from harness.statistics import Distinct, Statistics
-from harness.trial import GENERATION, Explorer, Trial, last_of_generation
+from harness.trial import GENERATION, Trial, TrialRunner, last_of_generation
 from harness.world.world import World
 from tests.engine.crews import Turns, searched
 from tests.engine.planted import busy
@@ -144,23 +144,23 @@ def test_generations_begin_with_number_one_alone() -> None:
 
 
 def test_where_a_search_stands_can_be_told_and_gone_on_from() -> None:
-    def tokens(explorer: Explorer, numbers: range) -> list[str]:
-        made = [explorer.trial(number) for number in numbers]
+    def tokens(runner: TrialRunner, numbers: range) -> list[str]:
+        made = [runner.trial(number) for number in numbers]
         assert None not in made
         return [each.token for each in made if each is not None]
 
-    one = Explorer(SCENARIO, GOING_ON)
+    one = TrialRunner(SCENARIO, GOING_ON)
     for numbers in (range(1, 2), range(2, 52), range(52, 102)):
         made = [one.trial(number) for number in numbers]
         lessons = trials_module.lessons_of(each for each in made if each is not None)
         one.close(trials_module.Closed(numbers[-1], lessons, ()))
     known = one.knowledge()
-    other = Explorer(SCENARIO, replace(GOING_ON, knowledge=known))
+    other = TrialRunner(SCENARIO, replace(GOING_ON, knowledge=known))
     assert other.number == 101
     assert other.seen == one.seen != Seen()
     assert tokens(other, range(102, 140)) == tokens(one, range(102, 140))
     with pytest.raises(StrangeError, match="cannot be used"):
-        Explorer(SCENARIO, replace(GOING_ON, knowledge='{"number": 3}'))
+        TrialRunner(SCENARIO, replace(GOING_ON, knowledge='{"number": 3}'))
 
 
 def test_a_corpus_is_run_first_and_says_what_no_longer_fits() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.engine import campaign
+from harness.proof.errands import ASLEEP, CHOSEN, Errand, Observation, Step, Subject, observe
 from harness.proof.explorer import Explorer
-from harness.proof.passage import ASLEEP, CHOSEN, Errand, Observation, Step, Subject, observe
 from harness.proof.vocabulary import Vocabulary
 
 #: How a run ended, for whoever looks: the notes of its scenario and the rules that it broke.

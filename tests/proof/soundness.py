@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from harness.engine import campaign
-from harness.proof.passage import Subject
+from harness.proof.errands import Subject
 from tests.proof.enumeration import enumerated, explored
 from tests.proof.programs import Program, programs, scenario_of
 

@@ -11,8 +11,8 @@ import trio
 from harness.engine import execute, follow
 from harness.errors import UntrustworthyError, UsageError
 from harness.proof.bounds import Bound
+from harness.proof.errands import Errand, Observation, Subject, observe
 from harness.proof.explorer import Explorer
-from harness.proof.passage import Errand, Observation, Subject, observe
 from harness.proof.probing import Probes
 from harness.proof.proving import HELD, SPENT, VIOLATED, Alone, Budget, Proof, Watch, prove
 from harness.scenario import Scenario, restart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.engine import execute, follow
 from harness.proof.bounds import Bound
-from harness.proof.passage import Subject
+from harness.proof.errands import Subject
 from harness.proof.proving import HELD, SPENT, VIOLATED, Budget, prove
 from harness.schedule.choices import Schedule
 from scenarios.paradex_reduced import paradex_reduced
