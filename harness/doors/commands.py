@@ -28,7 +28,7 @@ from harness.findings import store
 from harness.findings.finding import Finding
 from harness.findings.html import render_html
 from harness.findings.markdown import render_markdown
-from harness.findings.report import render_text, summary_line
+from harness.findings.report import headline, render_text, summary_line
 from harness.findings.serial import dumps
 from harness.replay import DIVERGED, STILL_FAILS, replay
 from harness.scenario import Scenario
@@ -53,8 +53,7 @@ def list_command(options: Namespace) -> int:
     if listing.findings:
         say("\nfindings (newest first)")
         for finding in listing.findings:
-            what = summary_line(finding).rpartition(" (")[0]
-            say(f"    {finding.identity}  {finding.scenario}  {what}")
+            say(f"    {finding.identity}  {finding.scenario}  {headline(finding)}")
     for problem in listing.problems:
         tell(f"WARNING  {problem}")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.findings import store
 from harness.findings.finding import Finding
-from harness.findings.report import summary_line
+from harness.findings.report import headline
 
 
 class Keeper:
@@ -40,7 +40,7 @@ class Keeper:
         if path not in before:
             self._made.add(path)
         if unshrunk is None or not unshrunk.saved:
-            self.announce(f"found {summary_line(found)}\n  saved {path}")
+            self.announce(f"found {headline(found)}\n  saved {path}")
         elif Path(unshrunk.saved) != path:
             self._replace(Path(unshrunk.saved), path)
         return replace(found, saved=path.as_posix())

@@ -63,8 +63,9 @@ class Progress:
         seconds = _monotonic() - self.started
         speed = f"  {schedules / seconds:,.0f}/s" if seconds > 0 else ""
         found = f"  {counted(findings, 'finding')}" if findings else ""
-        of = f" of {self.planned:,}" if self.planned is not None else ""
-        return f"{self.name}  {schedules:,}{of} schedules{found}{speed}"
+        of = f"{schedules:,} of " if self.planned is not None else ""
+        done = counted(schedules if self.planned is None else self.planned, "schedule")
+        return f"{self.name}  {of}{done}{found}{speed}"
 
 
 def milestone(number: int) -> int:

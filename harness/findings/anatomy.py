@@ -223,7 +223,12 @@ def _versions(finding: Finding) -> list[str]:
 
 
 def summary_line(finding: Finding) -> str:
-    """The finding in one line, as pytest's short summary and a listing show it."""
+    """The finding in one line with its token, as pytest's short summary shows it."""
+    return f"{headline(finding)} ({finding.token})"
+
+
+def headline(finding: Finding) -> str:
+    """What broke, in one line."""
     violation = finding.violation
     values = (plain(violation.before), plain(violation.after))
     if any(values) and max(map(columns, values)) <= _VALUE_MAX:
@@ -232,4 +237,4 @@ def summary_line(finding: Finding) -> str:
         what = one_line(violation.message).rstrip(".")
     losing = worst(finding)
     loss = f", {lost(losing)}" if losing is not None and losing is not violation else ""
-    return f"{violation.invariant}: {what} at step {violation.step}{loss} ({finding.token})"
+    return f"{violation.invariant}: {what} at step {violation.step}{loss}"

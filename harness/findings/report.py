@@ -14,6 +14,7 @@ from harness.findings.anatomy import (
     about,
     commands,
     exactness,
+    headline,
     held,
     order_headline,
     summary_line,
@@ -36,7 +37,7 @@ from harness.findings.wording import (
 )
 from harness.schedule.choices import Deviation
 
-__all__ = ["render_text", "summary_line"]
+__all__ = ["headline", "render_text", "summary_line"]
 
 WIDTH = 80
 _DEVIATIONS_MAX = 6

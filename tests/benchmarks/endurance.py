@@ -110,7 +110,7 @@ def _killed(folder: Path, options: argparse.Namespace, moment_s: float) -> tuple
         while monotonic() < ends_at and running.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 running.wait(0.05)
-            if not searching_s and " schedules" in log.read_text():
+            if not searching_s and " schedule" in log.read_text():
                 searching_s = monotonic() - started
         if running.poll() is not None:
             sys.exit(f"the search ended by itself:\n{log.read_text()}")

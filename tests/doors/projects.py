@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -90,6 +91,24 @@ class Project:
             timeout=60,
             check=False,
         )
+
+    def interrupt(self, *words: str, after: str) -> Done:
+        """Run a program of its own and press Ctrl-C once a line of its errors has ``after``."""
+        with subprocess.Popen(
+            self.program(*words),
+            cwd=self.folder,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as running:
+            assert running.stderr is not None
+            for line in running.stderr:
+                if after in line:
+                    break
+            running.send_signal(signal.SIGINT)
+            told, errors = running.communicate(timeout=60)
+        return Done(words, running.returncode, told, errors)
 
     @staticmethod
     def program(*words: str) -> list[str]:

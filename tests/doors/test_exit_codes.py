@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness import cli
 from harness.doors import commands
-from tests.doors.projects import Project, clean_environment
+from tests.doors.projects import Project
 
 
 def test_0_when_everything_held(project: Project) -> None:
@@ -74,24 +72,11 @@ def test_1_even_if_nothing_can_be_written(project: Project) -> None:
 @pytest.mark.parametrize("jobs", [(), ("--jobs", "2")])
 def test_2_for_ctrl_c_and_findings_are_kept(project: Project, jobs: tuple[str, ...]) -> None:
     arguments = ("run", "lossy", "--keep-going", "--schedules", "1000000", "--seed", "7", *jobs)
-    with subprocess.Popen(
-        project.program("changeover", *arguments),
-        cwd=project.folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as running:
-        assert running.stderr is not None
-        for line in running.stderr:
-            if "finding" in line:
-                break
-        running.send_signal(signal.SIGINT)
-        told, errors = running.communicate(timeout=30)
-    assert running.returncode == 2, errors
-    assert "RACE  balance_never_falls" in told
-    assert "ended by    interrupted" in told
-    assert "Traceback" not in told + errors
+    done = project.interrupt("changeover", *arguments, after="finding")
+    assert done.returncode == 2, done.stderr
+    assert "RACE  balance_never_falls" in done.stdout
+    assert "ended by    interrupted" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert project.findings()
 
 

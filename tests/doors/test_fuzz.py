@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from harness.doors.endurance import Endurance
 from harness.doors.passage import pass_through
 from harness.findings import store
 from harness.trial import Plan
-from tests.doors.projects import Project, clean_environment
+from tests.doors.projects import Project
 from tests.doors.test_endurance import ORDERS
 from tests.engine.test_campaign import lossy
 
@@ -69,24 +67,12 @@ def test_what_holds_now_is_said_and_its_file_stays(shop: Project) -> None:
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_it_with_everything_that_was_found(shop: Project, jobs: str) -> None:
-    with subprocess.Popen(
-        shop.program("changeover", "fuzz", "--jobs", jobs, "--seed", "7"),
-        cwd=shop.folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as running:
-        assert running.stderr is not None
-        for line in running.stderr:
-            if line.startswith("  saved"):
-                break
-        running.send_signal(signal.SIGINT)
-        told, errors = running.communicate(timeout=30)
-    assert running.returncode == 2, errors
-    assert "RACE  never_" in told
-    assert "ended by    interrupted" in told
-    assert "Traceback" not in told + errors
+    words = ("changeover", "fuzz", "--jobs", jobs, "--seed", "7")
+    done = shop.interrupt(*words, after="  saved")
+    assert done.returncode == 2, done.stderr
+    assert "RACE  never_" in done.stdout
+    assert "ended by    interrupted" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert shop.findings()
 
 

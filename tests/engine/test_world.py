@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import trio
@@ -15,8 +11,7 @@ from harness.history import Event
 from harness.schedule.choices import Chooser, Option
 from harness.world.world import World
 from tests.engine.worlds import run_of, told
-
-ROOT = Path(__file__).parents[2]
+from tests.schedule.processes import printed_by
 
 
 async def draws(world: World) -> None:
@@ -71,17 +66,11 @@ def test_another_process_draws_the_same(hash_seed: str) -> None:
         "from tests.engine.test_conformity import digest_of_seed\n"
         "print(drawn(5), drawn(6), [digest_of_seed(seed) for seed in range(4)])\n"
     )
-    finished = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    printed = printed_by(program, hash_seed=hash_seed)
     from tests.engine.test_conformity import digest_of_seed
 
     digests = [digest_of_seed(seed) for seed in range(4)]
-    assert finished.stdout == f"{drawn(5)} {drawn(6)} {digests}\n"
+    assert printed == f"{drawn(5)} {drawn(6)} {digests}\n"
 
 
 def test_a_client_hands_over_its_result_or_its_error() -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +10,8 @@ from scenarios.outside import prices, spot
 from scenarios.paradex import MARKETS, PEOPLE
 from scenarios.people import population
 from target_stub.core import BTC_USD_PERP, Usdc
+from tests.schedule.processes import printed_by
 
-ROOT = Path(__file__).parent.parent.parent
 LISTINGS = tuple(listing for _, _, listing in MARKETS)
 PATHS = tuple(path for _, path, _ in MARKETS)
 
@@ -60,17 +56,7 @@ def test_another_seed_has_other_people() -> None:
 
 
 def test_the_same_seed_has_the_same_people_and_prices_in_another_process() -> None:
-    digests = set()
-    for hash_seed in ("0", "1234"):
-        done = subprocess.run(
-            [sys.executable, "-c", PRINT_PEOPLE],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        digests.add(done.stdout.strip())
+    digests = {printed_by(PRINT_PEOPLE, hash_seed=hash_seed).strip() for hash_seed in ("0", "1234")}
     assert len(digests) == 1
     assert len(digests.pop()) == 64
 

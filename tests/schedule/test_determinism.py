@@ -10,12 +10,10 @@ import datetime
 import os
 import random
 import secrets
-import subprocess
 import sys
 import threading
 import time
 import uuid
-from pathlib import Path
 from time import time as time_bound_before
 
 import pytest
@@ -25,9 +23,9 @@ import trio
 from harness.errors import RefusedError
 from harness.schedule.choices import Option
 from harness.schedule.simulation import Simulation
+from tests.schedule.processes import printed_by
 from tests.schedule.runs import first, result_of, run, step_through
 
-ROOT = Path(__file__).parents[2]
 EPOCH_S = 1_767_225_600.0
 
 
@@ -204,11 +202,5 @@ def test_another_process_makes_the_same_run(hash_seed: str) -> None:
         "for seed in range(5):\n"
         "    print(digest_of(seed))\n"
     )
-    finished = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert finished.stdout.split() == [digest_of(seed) for seed in range(5)]
+    printed = printed_by(program, hash_seed=hash_seed)
+    assert printed.split() == [digest_of(seed) for seed in range(5)]
