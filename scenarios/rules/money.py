@@ -5,6 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 
-def usdc(amount: Decimal) -> str:
+def usdc(amount: Decimal | int) -> str:
     """An amount as a person reads it."""
     return f"{amount:,.2f} USDC"

@@ -19,7 +19,13 @@ from target_stub.bugs import BUGS
 SEED = 1
 
 
-def runs(*, seed: int, schedules: int, variant: Mapping[str, str]) -> Iterator[Run]:
+def runs(
+    *,
+    seed: int,
+    schedules: int,
+    variant: Mapping[str, str],
+    scenario: Scenario = paradex,
+) -> Iterator[Run]:
     """The first schedules that a search with default settings would try."""
     rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
     with campaign():
@@ -28,7 +34,7 @@ def runs(*, seed: int, schedules: int, variant: Mapping[str, str]) -> Iterator[R
             assert turn is not None
             name, choose = turn
             run = execute(
-                paradex, seed=seed, choose=choose, variant=variant, profiled=name == "fifo"
+                scenario, seed=seed, choose=choose, variant=variant, profiled=name == "fifo"
             )
             seen = seen.after([run.lesson(number, name)])
             yield run
