@@ -6,7 +6,7 @@ answer must not have a second effect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
@@ -41,7 +41,10 @@ class Payment:
 
 
 class Trader:
-    """One client with a few accounts; what it ordered to be paid in, and what was acknowledged."""
+    """One client with a few accounts; what it ordered to be paid in, and what was acknowledged.
+
+    Whenever it comes to act it asks ``does`` whether it shall.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Trader:
         random: Random,
         every_s: float,
         until_s: float,
+        does: Callable[[str], bool] = lambda name: True,
     ) -> None:
         self.name = name
         self.network = network
@@ -61,6 +65,7 @@ class Trader:
         self.random = random
         self.every_s = every_s
         self.until_s = until_s
+        self.does = does
         self.ordered: list[Payment] = []
         self.acknowledged: list[Payment] = []
         self._count = 0
@@ -70,7 +75,8 @@ class Trader:
         """Act at intervals until the time is over."""
         while trio.current_time() < self.until_s:
             await trio.sleep(self.every_s * (0.5 + self.random.random()))
-            await self.act()
+            if self.does(self.name):
+                await self.act()
 
     async def act(self) -> None:
         """A deposit, a cancel, or an order near the price, on either side."""

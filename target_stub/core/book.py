@@ -2,7 +2,8 @@
 
 Price first, then age. The book is an index over the orders that the accounts own; it knows ids and
 prices, not sizes, so there is only one truth about what is left of an order. At rest it is never
-crossed.
+crossed. Orders for retail takers alone stand in queues of their own, which may well cross the
+others: whoever may not meet them does not see them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from target_stub.core.money import ONE, ZERO, down_to_multiple, exact, round_half_even8
-from target_stub.core.orders import Order, Side
+from target_stub.core.orders import Instruction, Order, Side
 
 
 class Entry(NamedTuple):
@@ -30,10 +31,12 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Both sides, best first."""
+    """Both sides, best first; apart from them those that only retail takers meet."""
 
     bids: tuple[Entry, ...] = ()
     asks: tuple[Entry, ...] = ()
+    retail_bids: tuple[Entry, ...] = ()
+    retail_asks: tuple[Entry, ...] = ()
 
     @property
     def best_bid(self) -> Decimal | None:
@@ -49,27 +52,55 @@ class Book:
         """The queue of one side."""
         return self.bids if side is Side.BUY else self.asks
 
+    def retail_side(self, side: Side) -> tuple[Entry, ...]:
+        """The queue of one side that only retail takers meet."""
+        return self.retail_bids if side is Side.BUY else self.retail_asks
+
+    def first(self, side: Side, *, retail: bool) -> Entry | None:
+        """Whom a taker of the other side meets first, None on an empty side.
+
+        A retail taker also meets the orders for retail, and those last at an equal price.
+        """
+        entry = next(iter(self.side(side)), None)
+        improved = next(iter(self.retail_side(side)), None) if retail else None
+        if improved is None or (entry is not None and entry.rank <= improved.rank):
+            return entry
+        return improved
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Everybody who stands in the book."""
+        return (*self.bids, *self.asks, *self.retail_bids, *self.retail_asks)
+
     def is_crossed(self) -> bool:
         """Whether a bid meets an ask; never true between two commands."""
         return bool(self.bids and self.asks) and self.bids[0].price >= self.asks[0].price
 
     def inserted(self, order: Order) -> Book:
         """The book with one more order, behind everybody at the same price."""
-        queue = self.side(order.side)
+        queue = self._queue(order)
         entry = entry_of(order)
         place = bisect_right(queue, entry)
-        return self._with(order.side, (*queue[:place], entry, *queue[place:]))
+        return self._with(order, (*queue[:place], entry, *queue[place:]))
 
     def removed(self, order: Order) -> Book:
         """The book without that order; raises if the order does not stand in it."""
-        queue = self.side(order.side)
+        queue = self._queue(order)
         place = bisect_right(queue, entry_of(order)) - 1
         if place < 0 or queue[place].order_id != order.id:
             raise LookupError(f"order {order.id} is not in the book of {order.market}")
-        return self._with(order.side, queue[:place] + queue[place + 1 :])
+        return self._with(order, queue[:place] + queue[place + 1 :])
 
-    def _with(self, side: Side, queue: tuple[Entry, ...]) -> Book:
-        return Book(queue, self.asks) if side is Side.BUY else Book(self.bids, queue)
+    def _queue(self, order: Order) -> tuple[Entry, ...]:
+        retail = order.instruction is Instruction.RPI
+        return self.retail_side(order.side) if retail else self.side(order.side)
+
+    def _with(self, order: Order, queue: tuple[Entry, ...]) -> Book:
+        buys = order.side is Side.BUY
+        if order.instruction is Instruction.RPI:
+            retail = (queue, self.retail_asks) if buys else (self.retail_bids, queue)
+            return Book(self.bids, self.asks, *retail)
+        public = (queue, self.asks) if buys else (self.bids, queue)
+        return Book(*public, self.retail_bids, self.retail_asks)
 
 
 def entry_of(order: Order) -> Entry:
@@ -82,10 +113,17 @@ def entry_of(order: Order) -> Entry:
 
 def rebuilt(orders: Iterable[Order]) -> Book:
     """The book that a set of working orders implies: what a restarted matcher must arrive at."""
-    entries = sorted((order.side, entry_of(order)) for order in orders if not order.waits)
+    queues: dict[tuple[Side, bool], list[Entry]] = {}
+    for order in orders:
+        if not order.waits:
+            key = (order.side, order.instruction is Instruction.RPI)
+            queues.setdefault(key, []).append(entry_of(order))
     return Book(
-        tuple(entry for side, entry in entries if side is Side.BUY),
-        tuple(entry for side, entry in entries if side is Side.SELL),
+        *(
+            tuple(sorted(queues.get((side, retail), ())))
+            for retail in (False, True)
+            for side in (Side.BUY, Side.SELL)
+        )
     )
 
 

@@ -7,12 +7,16 @@ to look up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from target_stub.core.fees import Standing, TraderProfile
+from target_stub.core.impact import VenueQuote
 from target_stub.core.money import Usdc
-from target_stub.core.orders import Instruction, OrderKind, Side, Trigger
-from target_stub.core.parameters import Mode
+from target_stub.core.orders import Instruction, Order, OrderKind, Position, Side, Trigger
+from target_stub.core.parameters import Mode, Pause, SelfTradePrevention
+from target_stub.core.transfers import TransferStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ class Withdraw(_Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOrder(_Command):
-    """Place an order; its id is the id of the command. A trigger makes it a TP/SL order."""
+    """Place an order; its id is the id of the command. A trigger makes it a stop or TP/SL order."""
 
     account: str
     market: str
@@ -62,6 +66,34 @@ class PlaceOrder(_Command):
     trigger: Trigger | None = None
     trigger_price: Decimal | None = None
     pair: str | None = None
+    self_trade_prevention: SelfTradePrevention | None = None
+    profile: TraderProfile = TraderProfile.PRO
+    take_profit_at: Decimal | None = None
+    """Mark price of a take-profit order that belongs to this order and follows its size."""
+    stop_loss_at: Decimal | None = None
+    signed_at_ms: int | None = None
+    """When the sender signed; None if nobody asks."""
+    receive_window_ms: int = 300_000
+    """How long after signing the order may still be received; at least 10 ms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifyOrder(_Command):
+    """Change an open order under its id; what is None stays. It goes to the end of the queue."""
+
+    account: str
+    order_id: str
+    size: Decimal | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStanding(_Command):
+    """Set volume, discounts and leverage of one account; refused if its margin does not allow."""
+
+    account: str
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +120,26 @@ class OracleUpdate(_Command):
     spot_usd: Decimal
     usdc_price: Decimal
     external_rates: tuple[Decimal, ...] | None = None
+    venue_quotes: tuple[VenueQuote, ...] | None = None
+    """Impact prices on other venues; a venue that is missing here is left out of the premium."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginAverages(_Command):
+    """Start the averages of a market from nothing, knowingly; refused if it has some."""
+
+    market: str
+    liquidity: Decimal = Decimal(0)
+    """The liquidity weight to start from, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseMarket(_Command):
+    """Let one market stand still for a reason, or end that (``on=False``)."""
+
+    market: str
+    pause: Pause
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +173,10 @@ class SettleTrade(_Command):
     buyer: str
     seller: str
     taker_side: Side
+    reduce_only: tuple[str, ...] = ()
+    """Accounts whose order was reduce-only: the trade is refused if it does not reduce."""
+    maker_profile: TraderProfile = TraderProfile.PRO
+    taker_profile: TraderProfile = TraderProfile.PRO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,19 +203,152 @@ class TriggerCheck(_Command):
     """Fire every TP/SL order whose trigger the mark price has reached."""
 
 
-Command = (
-    CreateAccount
-    | Deposit
-    | Withdraw
-    | PlaceOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwind(_Command):
+    """Close a share of a position that nobody wants to keep, by a market order."""
+
+    account: str
+    market: str
+    share: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleMarket(_Command):
+    """Close every position of a market at its mark price and halt it: it is delisted."""
+
+    market: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferUsdc(_Command):
+    """Move USDC from one account to another."""
+
+    account: str
+    to: str
+    amount: Usdc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeDeposit(_Command):
+    """Credit what arrived under a transaction of the outside."""
+
+    account: str
+    amount: Usdc
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestWithdrawal(_Command):
+    """Take USDC out over the bridge; the transfer bears the id of this command."""
+
+    account: str
+    amount: Usdc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceWithdrawal(_Command):
+    """A withdrawal over the bridge has come further, or has failed and comes back."""
+
+    transfer: str
+    status: TransferStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVault(_Command):
+    """Found a vault with a first deposit of its owner."""
+
+    vault: str
+    account: str
+    amount: Usdc
+    profit_share: Decimal
+    lockup_ms: int
+    value_max: Usdc | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultDeposit(_Command):
+    """Buy shares of a vault."""
+
+    vault: str
+    account: str
+    amount: Usdc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeemShares(_Command):
+    """Give shares of a vault back; what they stand for is unwound first."""
+
+    vault: str
+    account: str
+    shares: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayRedemption(_Command):
+    """Pay what redeemed shares were worth, once their auxiliary account has no positions."""
+
+    vault: str
+    auxiliary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BustTrade(_Command):
+    """The chain has refused a trade that was matched here."""
+
+    trade: SettleTrade
+    orders: tuple[Order, ...] = ()
+    """The orders in it as they were before it, without those that were cancelled since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resync(_Command):
+    """What the chain says about an account after a bust."""
+
+    account: str
+    balance: Usdc
+    positions: Mapping[str, Position]
+
+
+OrderCommand = (
+    PlaceOrder
     | CancelOrder
     | CancelAll
-    | OracleUpdate
+    | ModifyOrder
+    | SettleTrade
+    | BustTrade
+    | Resync
+    | Liquidate
+    | Unwind
+)
+"""What moves orders and positions."""
+
+FundCommand = (
+    CreateAccount
+    | SetStanding
+    | Deposit
+    | Withdraw
+    | TransferUsdc
+    | BridgeDeposit
+    | RequestWithdrawal
+    | AdvanceWithdrawal
+    | CreateVault
+    | VaultDeposit
+    | RedeemShares
+    | PayRedemption
+)
+"""What moves money, and who has an account."""
+
+MarketCommand = (
+    OracleUpdate
+    | BeginAverages
+    | PauseMarket
     | FundingTick
     | PublishMarket
-    | SettleTrade
+    | SettleMarket
     | HealthCheck
-    | Liquidate
     | SetMode
     | TriggerCheck
 )
+"""What concerns everybody in a market."""
+
+Command = MarketCommand | OrderCommand | FundCommand

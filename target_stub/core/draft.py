@@ -18,6 +18,7 @@ from target_stub.core.money import EXACT
 from target_stub.core.orders import Account, Order
 from target_stub.core.parameters import ExchangeSpec, Mode
 from target_stub.core.state import Market, State
+from target_stub.core.vaults import Vault
 
 
 class Draft:
@@ -27,28 +28,43 @@ class Draft:
         "_accounts",
         "_books",
         "_markets",
+        "_touched",
         "at_ms",
+        "ended",
         "events",
         "fees_usdc",
         "mode",
+        "mode_since_ms",
         "net_deposits_usdc",
         "orders_placed",
+        "outage_ended_at_ms",
         "remainder_usdc",
+        "resyncing",
         "state",
+        "transfers",
         "usdc_price",
+        "vaults",
     )
 
     def __init__(self, state: State, at_ms: int) -> None:
         self.state = state
         self.at_ms = at_ms
         self.events: list[Event] = []
+        self.ended: list[Order] = []
+        """Orders that left their account in this command, as they were then."""
         self.mode: Mode = state.mode
+        self.mode_since_ms = state.mode_since_ms
+        self.outage_ended_at_ms = state.outage_ended_at_ms
+        self.transfers = state.transfers
+        self.vaults = state.vaults
+        self.resyncing = state.resyncing
         self.usdc_price: Decimal | None = state.usdc_price
         self.fees_usdc = state.fees_usdc
         self.remainder_usdc = state.remainder_usdc
         self.net_deposits_usdc = state.net_deposits_usdc
         self.orders_placed = state.orders_placed
         self._accounts: dict[str, Account] | None = None
+        self._touched: dict[str, bool] = {}
         self._markets: dict[str, Market] | None = None
         self._books: dict[str, Book] | None = None
 
@@ -91,6 +107,7 @@ class Draft:
         if self._accounts is None:
             self._accounts = dict(self.state.accounts)
         self._accounts[account.id] = account
+        self._touched[account.id] = True
 
     def put_market(self, market: Market) -> None:
         """Write one market."""
@@ -104,11 +121,21 @@ class Draft:
             self._books = dict(self.state.books)
         self._books[symbol] = book
 
+    def put_vault(self, vault: Vault) -> None:
+        """Write who owns which shares of one vault."""
+        self.vaults = {**self.vaults, vault.id: vault}
+
+    def is_shared(self, account: str) -> bool:
+        """Whether an account belongs to the holders of vault shares, present or leaving."""
+        return any(account == v.id or account in v.redemptions for v in self.vaults.values())
+
     def change_balance(self, account: str, by_usdc: Decimal) -> None:
         """Credit (or charge) one account."""
         found = self.account(account)
         balance_usdc = EXACT.add(found.balance_usdc, by_usdc)
-        self.put_account(Account(found.id, balance_usdc, found.positions, found.orders))
+        self.put_account(
+            Account(found.id, balance_usdc, found.positions, found.orders, found.standing)
+        )
 
     def put_order(self, order: Order) -> None:
         """Write one order of its account; the book is not touched."""
@@ -121,8 +148,13 @@ class Draft:
         self.put_order(order)
         self.put_book(order.market, self.books[order.market].inserted(order))
 
+    def touched(self) -> tuple[Account, ...]:
+        """The accounts that this command has written, by id."""
+        return tuple(self.accounts[name] for name in sorted(self._touched))
+
     def drop_order(self, order: Order) -> None:
         """Remove one order from its account and, if it stands there, from the book."""
+        self.ended.append(order)
         account = self.account(order.account)
         orders = {key: kept for key, kept in account.orders.items() if key != order.id}
         self.put_account(replace(account, orders=orders))
@@ -150,5 +182,10 @@ class Draft:
             applied=before.applied.added(command_id),
             sequence=before.sequence + 1,
             orders_placed=self.orders_placed,
+            mode_since_ms=self.mode_since_ms,
+            outage_ended_at_ms=self.outage_ended_at_ms,
+            transfers=self.transfers,
+            vaults=self.vaults,
+            resyncing=self.resyncing,
             at_ms=self.at_ms if before.at_ms is None else max(before.at_ms, self.at_ms),
         )

@@ -12,6 +12,19 @@ from decimal import Decimal
 from enum import StrEnum
 
 from target_stub.core.errors import Reason
+from target_stub.core.fees import Standing
+from target_stub.core.fund_events import (
+    BridgeMoved,
+    FundEvent,
+    MarketPaused,
+    PositionSettled,
+    Resynchronised,
+    SharesIssued,
+    SharesPaid,
+    SharesRedeemed,
+    TradeBusted,
+    Transferred,
+)
 from target_stub.core.money import EXACT, Usd, Usdc, plain
 from target_stub.core.orders import Order, Side
 from target_stub.core.parameters import Mode
@@ -25,6 +38,8 @@ class FillType(StrEnum):
     """From a liquidated account to the vault, at the mark price and without a fee."""
     UNWIND_TRANSFER = "UNWIND_TRANSFER"
     """A trade by which the vault closes what it took over (our reading of the name)."""
+    RPI = "RPI"
+    """A trade of a retail taker with an order that only retail takers meet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +78,22 @@ class Withdrawn:
         """One line for a report."""
         loss = f", {self.socialised} kept for socialised losses" if self.socialised else ""
         return f"{self.account} withdrew {self.requested} and got {self.paid}{loss}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingSet:
+    """Volume, discounts and leverage of an account are others than before."""
+
+    account: str
+    standing: Standing
+
+    def describe(self) -> str:
+        """One line for a report."""
+        leverage = "".join(f", {plain(x)}x in {m}" for m, x in self.standing.leverage.items())
+        return (
+            f"{self.account}: 14-day volume {plain(self.standing.volume_usd)} USD, discount "
+            f"{plain(self.standing.discount)}{leverage}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +214,9 @@ class MarketPublished:
         )
 
 
+_NO_DEBT = Usdc(Decimal(0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidated:
     """A share of every position of an account went to the liquidator vault."""
@@ -194,14 +228,17 @@ class Liquidated:
     mmr: Usd
     moved: Mapping[str, Decimal]
     """Signed size that left the account, by market."""
+    deficit: Usdc = _NO_DEBT
+    """What the account still owed and the fund took over."""
 
     def describe(self) -> str:
         """One line for a report."""
+        deficit = f", the fund took its debt of {self.deficit}" if self.deficit else ""
         moved = ", ".join(f"{plain(size)} {market}" for market, size in self.moved.items())
         return (
             f"{self.account} liquidated by {plain(EXACT.multiply(self.share, 100))} %: value "
             f"{self.account_value}, maintenance margin {self.mmr}, penalty {self.penalty}, "
-            f"moved {moved}"
+            f"moved {moved}{deficit}"
         )
 
 
@@ -257,6 +294,7 @@ Event = (
     AccountCreated
     | Deposited
     | Withdrawn
+    | StandingSet
     | OrderAccepted
     | OrderCancelled
     | Filled
@@ -268,7 +306,39 @@ Event = (
     | Triggered
     | Rejected
     | Duplicate
+    | FundEvent
 )
+
+__all__ = [
+    "AccountCreated",
+    "BridgeMoved",
+    "Deposited",
+    "Duplicate",
+    "Event",
+    "FillSide",
+    "FillType",
+    "Filled",
+    "FundEvent",
+    "FundingAdvanced",
+    "Liquidated",
+    "MarketPaused",
+    "MarketPublished",
+    "ModeChanged",
+    "OracleUpdated",
+    "OrderAccepted",
+    "OrderCancelled",
+    "PositionSettled",
+    "Rejected",
+    "Resynchronised",
+    "SharesIssued",
+    "SharesPaid",
+    "SharesRedeemed",
+    "StandingSet",
+    "TradeBusted",
+    "Transferred",
+    "Triggered",
+    "Withdrawn",
+]
 
 
 def _change(before: Decimal | None, after: Decimal) -> str:

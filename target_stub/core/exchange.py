@@ -9,35 +9,79 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from target_stub.core.accounts import create_account, deposit, settle_trade, withdraw
+from target_stub.core.accounts import (
+    create_account,
+    deposit,
+    set_standing,
+    settle_trade,
+    withdraw,
+)
+from target_stub.core.bridge import (
+    advance_withdrawal,
+    bridge_deposit,
+    request_withdrawal,
+    transfer_usdc,
+)
 from target_stub.core.commands import (
+    AdvanceWithdrawal,
+    BeginAverages,
+    BridgeDeposit,
+    BustTrade,
     CancelAll,
     CancelOrder,
     Command,
     CreateAccount,
+    CreateVault,
     Deposit,
+    FundCommand,
     FundingTick,
     HealthCheck,
     Liquidate,
+    ModifyOrder,
     OracleUpdate,
+    OrderCommand,
+    PauseMarket,
+    PayRedemption,
     PlaceOrder,
     PublishMarket,
+    RedeemShares,
+    RequestWithdrawal,
+    Resync,
     SetMode,
+    SetStanding,
+    SettleMarket,
     SettleTrade,
+    TransferUsdc,
     TriggerCheck,
+    Unwind,
+    VaultDeposit,
     Withdraw,
 )
 from target_stub.core.draft import Draft
-from target_stub.core.errors import Reason, Refusal
-from target_stub.core.events import Duplicate, Event, ModeChanged, Rejected
-from target_stub.core.gate import outside_band
+from target_stub.core.errors import Refusal
+from target_stub.core.events import Duplicate, Event, Rejected
+from target_stub.core.links import follow_parents
 from target_stub.core.liquidation import check_health, liquidate
-from target_stub.core.market_data import publish_market, tick_funding, update_oracle
+from target_stub.core.market_data import (
+    begin_averages,
+    pause_market,
+    publish_market,
+    tick_funding,
+    update_oracle,
+)
+from target_stub.core.modes import enforce_band, set_mode
 from target_stub.core.money import exact
-from target_stub.core.parameters import Mode
+from target_stub.core.resync import bust_trade, resync
 from target_stub.core.state import State
-from target_stub.core.trading import cancel_all, cancel_order, place_order
+from target_stub.core.trading import cancel_all, cancel_order, modify_order, place_order
 from target_stub.core.triggers import check_triggers
+from target_stub.core.unwind import settle_market, unwind
+from target_stub.core.vault_shares import (
+    create_vault,
+    pay_redemption,
+    redeem_shares,
+    vault_deposit,
+)
 
 
 @exact
@@ -53,6 +97,7 @@ def apply(state: State, command: Command) -> tuple[State, tuple[Event, ...]]:
     draft = Draft(state, command.at_ms)
     try:
         _perform(draft, command)
+        follow_parents(draft)
     except Refusal as refusal:
         remembered = replace(state, applied=state.applied.added(command.id))
         rejected = Rejected(command_id=command.id, reason=refusal.reason, detail=refusal.detail)
@@ -73,7 +118,7 @@ def _perform(draft: Draft, command: Command) -> None:
     match command:
         case OracleUpdate():
             update_oracle(draft, command)
-            enforce_post_only_band(draft, command.market)
+            enforce_band(draft, command.market)
         case FundingTick():
             tick_funding(draft, command)
         case PublishMarket():
@@ -84,21 +129,17 @@ def _perform(draft: Draft, command: Command) -> None:
             check_triggers(draft)
         case SetMode():
             set_mode(draft, command)
+        case BeginAverages():
+            begin_averages(draft, command)
+        case PauseMarket():
+            pause_market(draft, command)
+        case SettleMarket():
+            settle_market(draft, command)
         case _:
-            _perform_for_account(draft, command)
+            _perform_on_orders(draft, command)
 
 
-def _perform_for_account(
-    draft: Draft,
-    command: CreateAccount
-    | Deposit
-    | Withdraw
-    | PlaceOrder
-    | CancelOrder
-    | CancelAll
-    | SettleTrade
-    | Liquidate,
-) -> None:
+def _perform_on_orders(draft: Draft, command: OrderCommand | FundCommand) -> None:
     match command:
         case PlaceOrder():
             place_order(draft, command)
@@ -108,30 +149,43 @@ def _perform_for_account(
             cancel_order(draft, command)
         case CancelAll():
             cancel_all(draft, command)
+        case ModifyOrder():
+            modify_order(draft, command)
         case Liquidate():
             liquidate(draft, command.account)
+        case Unwind():
+            unwind(draft, command)
+        case BustTrade():
+            bust_trade(draft, command)
+        case Resync():
+            resync(draft, command)
+        case _:
+            _perform_for_funds(draft, command)
+
+
+def _perform_for_funds(draft: Draft, command: FundCommand) -> None:
+    match command:
         case Deposit():
             deposit(draft, command)
         case Withdraw():
             withdraw(draft, command)
         case CreateAccount():
             create_account(draft, command)
-
-
-def set_mode(draft: Draft, command: SetMode) -> None:
-    """Change the mode; entering post-only cancels resting orders outside the post-only band."""
-    draft.events.append(ModeChanged(before=draft.mode, mode=command.mode))
-    draft.mode = command.mode
-    for symbol in sorted(draft.markets):
-        enforce_post_only_band(draft, symbol)
-
-
-def enforce_post_only_band(draft: Draft, symbol: str) -> None:
-    """Cancel resting orders outside the post-only band (documentation of 6 February 2026)."""
-    if draft.mode is not Mode.POST_ONLY or draft.spec.post_only_band is None:
-        return
-    market, book = draft.market(symbol), draft.books[symbol]
-    for entry in (*book.bids, *book.asks):
-        order = draft.account(entry.account).orders[entry.order_id]
-        if outside_band(draft, market, order.side, entry.price):
-            draft.cancel(order, Reason.OUTSIDE_BAND)
+        case SetStanding():
+            set_standing(draft, command)
+        case BridgeDeposit():
+            bridge_deposit(draft, command)
+        case RequestWithdrawal():
+            request_withdrawal(draft, command)
+        case AdvanceWithdrawal():
+            advance_withdrawal(draft, command)
+        case TransferUsdc():
+            transfer_usdc(draft, command)
+        case CreateVault():
+            create_vault(draft, command)
+        case VaultDeposit():
+            vault_deposit(draft, command)
+        case RedeemShares():
+            redeem_shares(draft, command)
+        case PayRedemption():
+            pay_redemption(draft, command)

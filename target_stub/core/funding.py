@@ -35,10 +35,11 @@ def funding_rate(fair_basis: Decimal, spec: MarketSpec, profile: FundingProfile)
     """The rate per funding period before smoothing.
 
     January 2026: cap(basis + clamp(interest - basis)). April 2026: the same, times the funding
-    multiplier before the cap. Paradex documentation, funding, at those dates.
+    multiplier before the cap. June 2026: as in April, with the impact premium rate in the place of
+    the basis. Paradex documentation, funding, at those dates.
     """
     clamped = fair_basis + clip(spec.interest_rate - fair_basis, spec.clamp_rate)
-    if profile is FundingProfile.APRIL_2026:
+    if profile.is_smoothed:
         clamped *= spec.funding_multiplier
     return clip(round_half_even(clamped, RATE_DECIMALS), spec.max_funding_rate)
 
@@ -81,12 +82,12 @@ def advance_index(
     """The index after the premium has run from one time to another; ValueError if time runs back.
 
     index + premium x elapsed / period, Paradex documentation, funding, as of January 2026. In the
-    April 2026 profile a gap above ``funding_gap_ms_max``, or a pause, accrues nothing at all.
+    profiles since April 2026 a gap above ``funding_gap_ms_max``, or a pause, accrues nothing.
     """
     elapsed_ms = to_ms - from_ms
     if elapsed_ms < 0:
         raise ValueError(f"{market.symbol}: funding time runs back from {from_ms} to {to_ms} ms")
-    if exchange.funding_profile is FundingProfile.APRIL_2026 and (
+    if exchange.funding_profile.is_smoothed and (
         paused or elapsed_ms > exchange.funding_gap_ms_max
     ):
         return index

@@ -22,6 +22,7 @@ from target_stub.core.margin import (
     is_due,
     orders_to_deleverage,
 )
+from target_stub.core.modes import check_liquidations_open
 from target_stub.core.money import (
     ONE,
     ZERO,
@@ -82,8 +83,7 @@ def plan_liquidation(
 
 def liquidate(draft: Draft, account_id: str) -> None:
     """Liquidate one account; refused unless the values of the draft say that it is due."""
-    if draft.mode in draft.spec.liquidations_paused_in:
-        raise Refusal(Reason.PAUSED, draft.mode)
+    check_liquidations_open(draft)
     account = draft.account(account_id)
     prices, usdc_price = known_prices(draft.markets), _usdc_price(draft)
     if account_id == LIQUIDATOR_VAULT or not is_due(account, prices, usdc_price, draft.state.rules):
@@ -95,8 +95,7 @@ def liquidate(draft: Draft, account_id: str) -> None:
 
 def check_health(draft: Draft) -> None:
     """Deleverage and liquidate every account that is due, in the order of the account ids."""
-    if draft.mode in draft.spec.liquidations_paused_in:
-        raise Refusal(Reason.PAUSED, draft.mode)
+    check_liquidations_open(draft)
     prices, usdc_price = known_prices(draft.markets), _usdc_price(draft)
     rules = draft.state.rules
     for account_id in sorted(draft.accounts):
@@ -150,6 +149,7 @@ def cut(draft: Draft, account_id: str, health: Health, prices: Prices) -> None:
     penalty_usdc = divide_up8(plan.penalty_usd, _usdc_price(draft))
     draft.change_balance(account_id, -penalty_usdc)
     draft.change_balance(LIQUIDATOR_VAULT, penalty_usdc)
+    deficit_usdc = _take_deficit(draft, account_id)
     draft.events.append(
         Liquidated(
             account=account_id,
@@ -158,11 +158,22 @@ def cut(draft: Draft, account_id: str, health: Health, prices: Prices) -> None:
             account_value=Usd(health.account_value_usd),
             mmr=Usd(health.maintenance_usd),
             moved=moved,
+            deficit=Usdc(deficit_usdc),
         )
     )
     for market in moved:
         reconcile(draft, account_id, market)
         reconcile(draft, LIQUIDATOR_VAULT, market)
+
+
+def _take_deficit(draft: Draft, account_id: str) -> Decimal:
+    account = draft.account(account_id)
+    if not draft.spec.fund_takes_deficits or account.positions or account.balance_usdc >= 0:
+        return ZERO
+    deficit_usdc = -account.balance_usdc
+    draft.change_balance(account_id, deficit_usdc)
+    draft.change_balance(LIQUIDATOR_VAULT, -deficit_usdc)
+    return deficit_usdc
 
 
 def _usdc_price(draft: Draft) -> Decimal:
@@ -176,12 +187,13 @@ def loss_factor(
     accounts: Mapping[str, Account],
     prices: Prices,
     usdc_price: Decimal,
-    denominator: LossDenominator,
+    spec: ExchangeSpec,
 ) -> Decimal:
     """The share of a withdrawal that is kept back to cover bankruptcies, as a fraction.
 
     max(0, bankruptcies of users - fund) / (all USDC + that), or / all USDC in the variant of the
-    worked example. Paradex documentation, socialised losses. 0 while nobody is bankrupt.
+    worked example; the fund counts by its balance or by its value. Paradex documentation,
+    socialised losses. 0 while nobody is bankrupt.
     """
     bankrupt_usd = ZERO
     total_usd = ZERO
@@ -189,10 +201,13 @@ def loss_factor(
         total_usd += account.balance_usdc * usdc_price
         if account.id != LIQUIDATOR_VAULT:
             bankrupt_usd += max(ZERO, -account_value(account, prices, usdc_price).value)
-    fund_usd = accounts[LIQUIDATOR_VAULT].balance_usdc * usdc_price
+    fund = accounts[LIQUIDATOR_VAULT]
+    fund_usd = fund.balance_usdc * usdc_price
+    if spec.fund_counts_by_value:
+        fund_usd = account_value(fund, prices, usdc_price).value
     uncovered_usd = max(ZERO, bankrupt_usd - fund_usd)
     if not uncovered_usd:
         return ZERO
-    if denominator is LossDenominator.TOTAL_PLUS_BANKRUPTCY:
+    if spec.loss_denominator is LossDenominator.TOTAL_PLUS_BANKRUPTCY:
         total_usd += uncovered_usd
     return min(ONE, divide_up8(uncovered_usd, total_usd)) if total_usd > 0 else ONE

@@ -14,11 +14,14 @@ from typing import NamedTuple
 
 from target_stub.core.errors import Missing
 from target_stub.core.money import (
+    ONE,
+    RATE_DECIMALS,
     ZERO,
     Usd,
     Usdc,
     divide_down8,
     divide_half_even8,
+    divide_up,
     exact,
 )
 from target_stub.core.orders import Account, Order, Position, Side
@@ -122,12 +125,29 @@ def account_value(account: Account, prices: Prices, usdc_price: Decimal) -> Usd:
 def maintenance_margin(account: Account, prices: Prices, rules: Rules) -> Usd:
     """Sum of |size| x mark x (IMF x MMF factor + taker fee); orders do not count."""
     total_usd = ZERO
-    fee = rules.exchange.taker_fee
+    fee = fee_provision(account, rules)
     for market, position in account.positions.items():
         spec = rules.markets[market]
         fraction = spec.imf_base * spec.mmf_factor + fee
         total_usd += abs(position.size) * _price(prices, market).mark_usd * fraction
     return Usd(total_usd)
+
+
+def fee_provision(account: Account, rules: Rules) -> Decimal:
+    """The fraction of notional that margin sets aside for taker fees."""
+    fees = rules.exchange.fees
+    return rules.exchange.taker_fee if fees is None else fees.provision_rate(account.standing)
+
+
+def initial_fraction(account: Account, spec: MarketSpec) -> Decimal:
+    """The IMF of one market: its own, or 1 / leverage where the owner asked for less leverage.
+
+    At 18 decimals, upwards. Maintenance margin does not follow: it is the market's own.
+    """
+    leverage = account.standing.leverage.get(spec.symbol)
+    if leverage is None:
+        return spec.imf_base
+    return max(spec.imf_base, divide_up(ONE, leverage, RATE_DECIMALS))
 
 
 @exact
@@ -168,11 +188,12 @@ def initial_margin(
         for order in account.working_orders():
             by_market.setdefault(order.market, []).append(order)
     total_usd = ZERO
+    fee = fee_provision(account, rules)
     for market, orders in by_market.items():
-        spec = rules.markets[market]
+        fraction = initial_fraction(account, rules.markets[market])
         mark_usd = _price(prices, market).mark_usd
         size = open_size(account.size(market), orders, rules.exchange.open_size_rule)
-        total_usd += size * mark_usd * (spec.imf_base + rules.exchange.taker_fee)
+        total_usd += size * mark_usd * (fraction + fee)
         total_usd += open_loss(orders, mark_usd).value
     return Usd(total_usd)
 

@@ -54,6 +54,19 @@ def basis_rate(price_usd: Decimal, spot_usd: Decimal) -> Decimal:
 
 
 @exact
+def external_rate(
+    mark_usd: Decimal, index_usd: Decimal, *, venue_hours: int, own_hours: int
+) -> Decimal:
+    """The basis of another venue for our funding period: (mark / index - 1) x own / venue hours.
+
+    Paradex documentation, mark price, as of January 2026.
+    """
+    return divide_half_even(
+        (mark_usd - index_usd) * own_hours, index_usd * venue_hours, RATE_DECIMALS
+    )
+
+
+@exact
 def averaged(previous: Decimal | None, value: Decimal | None, weight: Decimal) -> Decimal | None:
     """One step of an average: the first value as it is, nothing new leaves it unchanged."""
     if value is None or previous is None:

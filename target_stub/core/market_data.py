@@ -7,11 +7,19 @@ never start them from nothing: a market that lost its index would look like a ne
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
-from target_stub.core.commands import FundingTick, OracleUpdate, PublishMarket
+from target_stub.core.book import Book, Entry
+from target_stub.core.commands import (
+    BeginAverages,
+    FundingTick,
+    OracleUpdate,
+    PauseMarket,
+    PublishMarket,
+)
 from target_stub.core.draft import Draft
 from target_stub.core.errors import Missing, Reason, Refusal
-from target_stub.core.events import FundingAdvanced, MarketPublished, OracleUpdated
+from target_stub.core.events import FundingAdvanced, MarketPaused, MarketPublished, OracleUpdated
 from target_stub.core.funding import (
     advance_index,
     funding_rate,
@@ -20,8 +28,25 @@ from target_stub.core.funding import (
     smoothed_rate,
     smoothing_weight,
 )
-from target_stub.core.mark import fair_basis, mark_price, next_averages
-from target_stub.core.parameters import FundingProfile, Mode
+from target_stub.core.impact import Venue, VenueQuote, impact_price, premium_rate
+from target_stub.core.liquidity import (
+    internal_basis,
+    is_liquid,
+    liquidity_weighted_basis,
+    next_liquidity,
+    slow_average,
+)
+from target_stub.core.mark import (
+    NO_AVERAGES,
+    Averages,
+    fair_basis,
+    mark_price,
+    median,
+    next_averages,
+)
+from target_stub.core.money import exact
+from target_stub.core.parameters import FundingProfile, MarkRule, Mode, Pause
+from target_stub.core.state import Market
 
 
 def update_oracle(draft: Draft, command: OracleUpdate) -> None:
@@ -32,6 +57,8 @@ def update_oracle(draft: Draft, command: OracleUpdate) -> None:
     if market.oracle_at_ms is not None and command.at_ms < market.oracle_at_ms:
         raise Refusal(Reason.TIME_RUNS_BACK, f"{command.at_ms} after {market.oracle_at_ms}")
     rates = market.external_rates if command.external_rates is None else command.external_rates
+    quotes = market.venue_quotes if command.venue_quotes is None else command.venue_quotes
+    _check_quotes(quotes)
     draft.usdc_price = command.usdc_price
     draft.put_market(
         replace(
@@ -40,6 +67,7 @@ def update_oracle(draft: Draft, command: OracleUpdate) -> None:
             usdc_price=command.usdc_price,
             oracle_at_ms=command.at_ms,
             external_rates=rates,
+            venue_quotes=quotes,
         )
     )
     draft.events.append(
@@ -50,6 +78,48 @@ def update_oracle(draft: Draft, command: OracleUpdate) -> None:
             usdc_price=command.usdc_price,
         )
     )
+
+
+def _check_quotes(quotes: tuple[VenueQuote, ...]) -> None:
+    seen = {Venue.PARADEX: True}
+    for quote in quotes:
+        if seen.setdefault(quote.venue, False):
+            raise Refusal(Reason.BAD_PRICE, f"{quote.venue} quotes twice, or is this exchange")
+        seen[quote.venue] = True
+        if any(p is not None and p <= 0 for p in (quote.impact_bid_usd, quote.impact_ask_usd)):
+            raise Refusal(Reason.BAD_PRICE, f"impact prices of {quote.venue} must be positive")
+
+
+def begin_averages(draft: Draft, command: BeginAverages) -> None:
+    """Start every average of a market at what the venues say; refused if it has averages already.
+
+    A restarted market must not come here by itself: it had averages, and they are missing.
+    """
+    market = draft.market(command.market)
+    if market.liquidity is not None or market.averages != NO_AVERAGES:
+        raise Refusal(Reason.BAD_COMBINATION, f"{command.market} has averages")
+    if not 0 <= command.liquidity <= 1:
+        raise Refusal(Reason.BAD_AMOUNT, f"a liquidity weight of {command.liquidity}")
+    if not market.external_rates:
+        raise Missing(command.market, "external rates")
+    basis = median(market.external_rates)
+    draft.put_market(
+        replace(
+            market,
+            averages=Averages(bid=basis, ask=basis, last=basis, mid=basis),
+            liquidity=command.liquidity,
+            own_basis=basis,
+            rate=funding_rate(basis, market.spec, draft.spec.funding_profile),
+        )
+    )
+
+
+def pause_market(draft: Draft, command: PauseMarket) -> None:
+    """Let one market stand still, or go on; what it has already been told changes nothing."""
+    market = draft.market(command.market)
+    kept = [p for p in Pause if (command.on if p is command.pause else p in market.pauses)]
+    draft.put_market(replace(market, pauses=tuple(kept)))
+    draft.events.append(MarketPaused(market=command.market, pause=command.pause, on=command.on))
 
 
 def tick_funding(draft: Draft, command: FundingTick) -> None:
@@ -72,27 +142,14 @@ def tick_funding(draft: Draft, command: FundingTick) -> None:
         to_ms=command.at_ms,
         market=market.spec,
         exchange=draft.spec,
-        paused=draft.mode is Mode.MAINTENANCE,
+        paused=draft.mode is Mode.MAINTENANCE or bool(market.pauses),
     )
-    book = draft.books[command.market]
-    averages = next_averages(
-        market.averages,
-        bid=book.best_bid,
-        ask=book.best_ask,
-        last=market.last_trade_usd,
-        spot_usd=spot_usd,
-        weight=market.spec.ewma_weight,
-    )
-    basis = fair_basis(averages, market.external_rates, command.market)
-    rate = funding_rate(basis, market.spec, draft.spec.funding_profile)
-    if draft.spec.funding_profile is FundingProfile.APRIL_2026:
-        half_life = half_life_ms(draft.spec, draft.mode)
-        rate = smoothed_rate(
-            market.rate, rate, smoothing_weight(draft.spec.funding_tick_ms, half_life)
-        )
+    if elapsed_ms > draft.spec.funding_gap_ms_max:
+        draft.outage_ended_at_ms = command.at_ms
+    averaged, basis = _with_averages(draft, market, spot_usd, elapsed_ms)
+    rate = _rate(draft, market, spot_usd, basis)
     ticked = replace(
-        market,
-        averages=averages,
+        averaged,
         mark_usd=mark_price(spot_usd, basis),
         rate=rate,
         premium_usdc=premium(rate, spot_usd, usdc_price),
@@ -112,6 +169,65 @@ def tick_funding(draft: Draft, command: FundingTick) -> None:
             elapsed_ms=elapsed_ms,
         )
     )
+
+
+def _with_averages(
+    draft: Draft, market: Market, spot_usd: Decimal, elapsed_ms: int
+) -> tuple[Market, Decimal]:
+    """The market with its averages after this tick, and its fair basis."""
+    symbol, book = market.spec.symbol, draft.books[market.spec.symbol]
+    averages = next_averages(
+        market.averages,
+        bid=book.best_bid,
+        ask=book.best_ask,
+        last=market.last_trade_usd,
+        spot_usd=spot_usd,
+        weight=market.spec.ewma_weight,
+    )
+    if draft.spec.mark_rule is MarkRule.MEDIANS:
+        basis = fair_basis(averages, market.external_rates, symbol)
+        return replace(market, averages=averages), basis
+    # What the market had before counts: an average that was lost must not begin anew by itself.
+    own = internal_basis(market.averages, symbol)
+    liquid = is_liquid(book.best_bid, book.best_ask, market.spec.max_top_of_book_spread)
+    averaged = replace(
+        market,
+        averages=averages,
+        liquidity=next_liquidity(market.known("liquidity"), liquid=liquid, elapsed_ms=elapsed_ms),
+        own_basis=slow_average(market.known("own_basis"), own, elapsed_ms),
+    )
+    basis = liquidity_weighted_basis(averages, market.external_rates, averaged.liquidity, symbol)
+    return averaged, basis
+
+
+def _rate(draft: Draft, market: Market, spot_usd: Decimal, basis: Decimal) -> Decimal:
+    profile = draft.spec.funding_profile
+    if profile is FundingProfile.JUNE_2026:
+        own = own_quote(draft, market)
+        basis = premium_rate((own, *market.venue_quotes), spot_usd, market.spec.symbol)
+    rate = funding_rate(basis, market.spec, profile)
+    if not profile.is_smoothed:
+        return rate
+    strict = draft.spec.mark_rule is MarkRule.LIQUIDITY_WEIGHTED
+    previous = market.known("rate") if strict else market.rate
+    half_life = half_life_ms(draft.spec, draft.mode)
+    return smoothed_rate(previous, rate, smoothing_weight(draft.spec.funding_tick_ms, half_life))
+
+
+@exact
+def own_quote(draft: Draft, market: Market) -> VenueQuote:
+    """Where the own book would absorb the impact notional; orders for retail alone do not count."""
+    book: Book = draft.books[market.spec.symbol]
+    notional_usd = market.spec.impact_notional_usd * Venue.PARADEX.notional_multiplier
+
+    def price(queue: tuple[Entry, ...]) -> Decimal | None:
+        levels = [
+            (entry.price, draft.account(entry.account).orders[entry.order_id].remaining)
+            for entry in queue
+        ]
+        return impact_price(levels, notional_usd)
+
+    return VenueQuote(Venue.PARADEX, price(book.bids), price(book.asks))
 
 
 def publish_market(draft: Draft, command: PublishMarket) -> None:

@@ -104,6 +104,11 @@ def divide_up8(dividend: Decimal, divisor: Decimal) -> Decimal:
     return _divide(dividend, divisor, MONEY_DECIMALS, ROUND_CEILING)
 
 
+def divide_up(dividend: Decimal, divisor: Decimal, decimals: int) -> Decimal:
+    """The quotient towards plus infinity at the given number of decimals."""
+    return _divide(dividend, divisor, decimals, ROUND_CEILING)
+
+
 def divide_half_even8(dividend: Decimal, divisor: Decimal) -> Decimal:
     """The nearest quotient at 8 decimals; raises on a divisor of zero."""
     return _divide(dividend, divisor, MONEY_DECIMALS, ROUND_HALF_EVEN)

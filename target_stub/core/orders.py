@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from target_stub.core.fees import STANDARD, Standing, TraderProfile
+from target_stub.core.money import EXACT
+from target_stub.core.parameters import SelfTradePrevention
+
 
 class Side(StrEnum):
     """Which way an order trades."""
@@ -42,18 +46,40 @@ class Instruction(StrEnum):
     GTC = "gtc"
     IOC = "ioc"
     POST_ONLY = "post_only"
+    RPI = "rpi"
+    """Retail price improvement: post-only, met by retail takers alone, last at its price."""
+
+    @property
+    def only_makes(self) -> bool:
+        """Whether an order with this instruction may never take liquidity."""
+        return self in (Instruction.POST_ONLY, Instruction.RPI)
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands (``status`` of the Paradex API)."""
+
+    UNTRIGGERED = "UNTRIGGERED"
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
 
 
 class Trigger(StrEnum):
-    """What an order waits for: both triggers look at the mark price."""
+    """What an order waits for: every trigger looks at the mark price."""
 
     TAKE_PROFIT = "take_profit"
     STOP_LOSS = "stop_loss"
+    STOP = "stop"
+    """A stop order of its own: it may open or enlarge a position when it fires."""
+
+    @property
+    def protects(self) -> bool:
+        """Whether this is one half of a TP/SL pair, which only ever closes."""
+        return self is not Trigger.STOP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An open order, or a TP/SL order that waits for its trigger."""
+    """An open order, or a stop or TP/SL order that waits for its trigger."""
 
     id: str
     account: str
@@ -71,11 +97,26 @@ class Order:
     trigger_price: Decimal | None = None
     pair: str | None = None
     """TP/SL orders of one account with the same pair name: one of them cancels the other."""
+    self_trade_prevention: SelfTradePrevention | None = None
+    """None: what the exchange does unless it is told otherwise."""
+    profile: TraderProfile = TraderProfile.PRO
+    parent: str | None = None
+    """A TP/SL order of this working order: it protects what of the parent is filled, no more."""
 
     @property
     def waits(self) -> bool:
-        """Whether this is a TP/SL order whose trigger has not fired."""
+        """Whether this is a stop or TP/SL order whose trigger has not fired."""
         return self.trigger is not None
+
+    @property
+    def protects(self) -> bool:
+        """Whether this is a TP/SL order whose trigger has not fired."""
+        return self.trigger is not None and self.trigger.protects
+
+    @property
+    def filled(self) -> Decimal:
+        """How much of the order has traded, in base units."""
+        return EXACT.subtract(self.size, self.remaining)
 
     def describe(self) -> str:
         """The order in the words of a trader."""
@@ -101,6 +142,8 @@ class Account:
     balance_usdc: Decimal
     positions: Mapping[str, Position] = field(default_factory=dict)
     orders: Mapping[str, Order] = field(default_factory=dict)
+    standing: Standing = STANDARD
+    """What the exchange agreed with this participant: leverage and discounts."""
 
     def size(self, market: str) -> Decimal:
         """The signed position in a market; no position is a size of zero by definition."""
@@ -114,7 +157,14 @@ class Account:
                 yield order
 
     def waiting_orders(self, market: str | None = None) -> Iterator[Order]:
-        """TP/SL orders that have not fired, oldest first."""
+        """Stop and TP/SL orders that have not fired, oldest first."""
         for order in self.orders.values():
             if order.trigger is not None and (market is None or order.market == market):
                 yield order
+
+    def status(self, order_id: str) -> OrderStatus:
+        """Where an order of this account stands; an order that is not kept any more is closed."""
+        order = self.orders.get(order_id)
+        if order is None:
+            return OrderStatus.CLOSED
+        return OrderStatus.UNTRIGGERED if order.waits else OrderStatus.OPEN

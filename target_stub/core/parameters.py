@@ -7,9 +7,11 @@ read as a default for a *value* (a price, an index): values are known or missing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
+
+from target_stub.core.fees import FEES_APRIL_2026, FeeSchedule
 
 LIQUIDATOR_VAULT = "liquidator-vault"
 """The account that takes over liquidated positions and their penalties (the insurance fund)."""
@@ -31,6 +33,30 @@ class FundingProfile(StrEnum):
     """5 s tick, fair basis, clamp and cap, no gap rule: in force on 19 January 2026."""
     APRIL_2026 = "2026-04"
     """1 s tick, funding multiplier, smoothed rate, a gap of more than 30 s accrues nothing."""
+    JUNE_2026 = "2026-06"
+    """As in April, but the rate comes from the impact premium over several venues."""
+
+    @property
+    def is_smoothed(self) -> bool:
+        """Whether the published rate is an average and a gap accrues nothing."""
+        return self is not FundingProfile.JANUARY_2026
+
+
+class MarkRule(StrEnum):
+    """Which edition of the fair basis the mark price is made with."""
+
+    MEDIANS = "medians"
+    """median(median(bid, ask, last), mid, median of the venues): in force in January 2026."""
+    LIQUIDITY_WEIGHTED = "liquidity-weighted"
+    """The same median, weighted against the venues by how liquid the own book is: April 2026."""
+
+
+class Pause(StrEnum):
+    """Why one market stands still: its funding accrues nothing, and nothing trades if halted."""
+
+    HALTED = "market halted"
+    ORACLE = "oracle in maintenance"
+    USDC = "USDC price invalid"
 
 
 class OpenSizeRule(StrEnum):
@@ -88,6 +114,10 @@ class MarketSpec:
     max_order_size: Decimal
     max_open_orders: int = 100
     ewma_weight: Decimal
+    max_top_of_book_spread: Decimal = Decimal("0.01")
+    """A book with a wider spread than this fraction of its middle counts as illiquid."""
+    impact_notional_usd: Decimal = Decimal(1_000)
+    """What an impact price has to absorb: 5,000 USD in BTC and ETH, 1,000 elsewhere."""
 
     def __post_init__(self) -> None:
         for name in ("imf_base", "mmf_factor", "max_funding_rate", "price_bands_width"):
@@ -106,10 +136,24 @@ class MarketSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reopening:
+    """How an exchange comes back: cancel-only, post-only, open, each for a while at least.
+
+    Paradex documentation, maintenance and releases, February 2026: about 2 minutes each.
+    """
+
+    cancel_only_ms: int = 120_000
+    post_only_ms: int = 120_000
+    fresh_ms: int = 30_000
+    """How old the values of a market may be when trading opens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeSpec:
     """The rules that hold for the whole exchange, each with the variant that is the default."""
 
     funding_profile: FundingProfile = FundingProfile.JANUARY_2026
+    mark_rule: MarkRule = MarkRule.MEDIANS
     funding_realisation: FundingRealisation = FundingRealisation.FULL
     settle_funding_on_withdrawal: bool = False
     """Only the April 2026 page lists a withdrawal among the moments that settle funding."""
@@ -124,6 +168,10 @@ class ExchangeSpec:
     taker_fee: Decimal = Decimal(0)
     """Fraction of notional. Retail paid 0 / 0 and Pro 0.0002 / 0.00003 in January 2026."""
     maker_fee: Decimal = Decimal(0)
+    fees: FeeSchedule | None = None
+    """If set, replaces the two rates above by those of the profile of each order."""
+    settlement_fee: Decimal = Decimal("0.00015")
+    """Of notional, when a market is delisted: 0.015 %, trader profiles page."""
 
     liquidation_fee: Decimal = Decimal("0.7")
     """70 % in the text of the liquidations page; its table uses 50 %, the API shows 20 %."""
@@ -136,12 +184,25 @@ class ExchangeSpec:
     penalty_within_account_value: bool = False
     """Whether a penalty may not exceed what the account is still worth; the text does not say."""
 
+    fund_takes_deficits: bool = False
+    """Whether the fund takes a bankrupt account over with its debt, as the worked example does."""
+    fund_counts_by_value: bool = False
+    """Whether the fund covers bankruptcies with its account value, as the worked example has it,
+    or with its USDC balance, as the formula on the same page says."""
     loss_denominator: LossDenominator = LossDenominator.TOTAL_PLUS_BANKRUPTCY
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.EXPIRE_TAKER
     sell_vwap_below_bid: bool = True
     """The slippage page writes bid x (1 + slippage) for sells, which looks like a wrong sign."""
     sibling_waits_for_full_fill: bool = False
     """Since v1.136.3 a limit TP/SL cancels its sibling only once it is filled completely."""
+
+    reopening: Reopening | None = None
+    """If set, the mode loosens one stage at a time and only when the markets are ready."""
+    withdrawals_paused_in: tuple[Mode, ...] = ()
+    withdrawal_gate_ms: int = 0
+    """How long after an outage nothing may be withdrawn; dYdX v4 waits 50 blocks."""
+    liquidation_grace_ms: int = 0
+    """How long after an outage nobody is liquidated; Venus gave 12 hours in May 2022."""
 
     health_check_seconds: int = 5
     liquidations_paused_in: tuple[Mode, ...] = ()
@@ -153,7 +214,7 @@ class ExchangeSpec:
     @property
     def funding_tick_ms(self) -> int:
         """How often the funding index advances."""
-        return 5_000 if self.funding_profile is FundingProfile.JANUARY_2026 else 1_000
+        return 1_000 if self.funding_profile.is_smoothed else 5_000
 
 
 _PAUSES = (Mode.MAINTENANCE, Mode.CANCEL_ONLY, Mode.POST_ONLY)
@@ -170,6 +231,18 @@ AFTER_INCIDENT = ExchangeSpec(
 )
 """The rules with what Paradex changed in February and April 2026."""
 
+APRIL_2026 = replace(
+    AFTER_INCIDENT,
+    mark_rule=MarkRule.LIQUIDITY_WEIGHTED,
+    fees=FEES_APRIL_2026,
+    reopening=Reopening(),
+    sibling_waits_for_full_fill=True,
+)
+"""The rules of 23 April 2026, with the liquidity weight and the fees of that month."""
+
+JUNE_2026 = replace(APRIL_2026, funding_profile=FundingProfile.JUNE_2026)
+"""The rules of 17 June 2026: funding from the impact premium over venues."""
+
 BTC_USD_PERP = MarketSpec(
     symbol="BTC-USD-PERP",
     imf_base=Decimal("0.02"),
@@ -183,6 +256,7 @@ BTC_USD_PERP = MarketSpec(
     max_order_size=Decimal(100),
     max_open_orders=150,
     ewma_weight=Decimal("0.2"),
+    impact_notional_usd=Decimal(5_000),
 )
 """Market page; rates as of January 2026, limits and increments as of mid 2026."""
 
@@ -199,6 +273,7 @@ ETH_USD_PERP = MarketSpec(
     max_order_size=Decimal(1000),
     max_open_orders=150,
     ewma_weight=Decimal("0.2"),
+    impact_notional_usd=Decimal(5_000),
 )
 """Market page; limits and increments as of mid 2026."""
 

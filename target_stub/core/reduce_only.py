@@ -43,7 +43,10 @@ def _aggressive_first(order: Order) -> tuple[Decimal, int]:
 
 
 def reconcile(draft: Draft, account_id: str, market: str) -> None:
-    """Cancel or shrink what the position of the account no longer supports."""
+    """Cancel or shrink what the position of the account no longer supports.
+
+    A TP/SL order of a working parent is left alone here: it follows its parent.
+    """
     account = draft.account(account_id)
     if not account.orders:
         return
@@ -53,6 +56,8 @@ def reconcile(draft: Draft, account_id: str, market: str) -> None:
         for order in oversized_reduce_only(position, working):
             draft.cancel(order, Reason.NOT_REDUCING)
     for order in tuple(account.waiting_orders(market)):
+        if not order.reduce_only or order.parent is not None:
+            continue
         size = closable(order.side, position)
         if not size:
             draft.cancel(order, Reason.NOT_REDUCING)

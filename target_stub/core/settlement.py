@@ -13,6 +13,7 @@ from typing import NamedTuple
 from target_stub.core.draft import Draft
 from target_stub.core.errors import Missing, Reason, Refusal
 from target_stub.core.events import Filled, FillSide, FillType
+from target_stub.core.fees import TraderProfile
 from target_stub.core.money import (
     ZERO,
     Usd,
@@ -42,6 +43,21 @@ class Leg(NamedTuple):
     account: str
     order_id: str | None
     fee_rate: Decimal
+
+
+def fee_rate(
+    draft: Draft, account: str, profile: TraderProfile, *, against: TraderProfile | None
+) -> Decimal:
+    """What an account pays of the notional: as a taker ``against`` a maker, or as a maker (None).
+
+    Without a fee schedule everybody pays the two rates of the exchange.
+    """
+    fees = draft.spec.fees
+    if fees is None:
+        return draft.spec.maker_fee if against is None else draft.spec.taker_fee
+    if against is None:
+        return fees.maker_rate(profile)
+    return fees.taker_rate(profile, draft.account(account).standing, maker=against)
 
 
 @exact
@@ -152,7 +168,9 @@ def _settle_leg(
     balance_usdc = (
         account.balance_usdc + change.realised_pnl_usdc + change.realised_funding_usdc - fee_usdc
     )
-    draft.put_account(Account(account.id, balance_usdc, positions, account.orders))
+    draft.put_account(
+        Account(account.id, balance_usdc, positions, account.orders, account.standing)
+    )
     draft.fees_usdc += fee_usdc
     draft.remainder_usdc += change.remainder_usdc
     return FillSide(
@@ -178,4 +196,6 @@ def settle_funding(draft: Draft, account: Account) -> None:
         balance_usdc += paid_usdc
         draft.remainder_usdc += due_usdc - paid_usdc
         positions[symbol] = Position(position.size, position.cost_usdc, index)
-    draft.put_account(Account(account.id, balance_usdc, positions, account.orders))
+    draft.put_account(
+        Account(account.id, balance_usdc, positions, account.orders, account.standing)
+    )

@@ -14,11 +14,20 @@ from hashlib import sha256
 
 from target_stub.core.book import Book
 from target_stub.core.errors import InconsistentSeed, Missing
+from target_stub.core.impact import VenueQuote
 from target_stub.core.margin import MarketPrice, Prices, Rules
 from target_stub.core.mark import NO_AVERAGES, Averages
 from target_stub.core.money import ZERO, Usdc, exact, is_multiple
 from target_stub.core.orders import Account, Position
-from target_stub.core.parameters import LIQUIDATOR_VAULT, ExchangeSpec, MarketSpec, Mode
+from target_stub.core.parameters import (
+    LIQUIDATOR_VAULT,
+    ExchangeSpec,
+    MarketSpec,
+    Mode,
+    Pause,
+)
+from target_stub.core.transfers import Transfer
+from target_stub.core.vaults import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,13 @@ class Market:
     funding_at_ms: int | None = None
     averages: Averages = NO_AVERAGES
     last_trade_usd: Decimal | None = None
+    liquidity: Decimal | None = None
+    """How much the own book counts in the fair basis, 0 to 1; None before the averages began."""
+    own_basis: Decimal | None = None
+    """The slow average of the market's own basis: one vote in the external fair price."""
+    venue_quotes: tuple[VenueQuote, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    """Why the market stands still, in the order of the reasons; empty while it does not."""
 
     def known(self, field_name: str) -> Decimal:
         """A decimal field by name; raises Missing while it is None."""
@@ -100,6 +116,15 @@ class State:
     sequence: int = 0
     orders_placed: int = 0
     at_ms: int | None = None
+    mode_since_ms: int | None = None
+    """When the mode changed last; None if it never did."""
+    outage_ended_at_ms: int | None = None
+    """When trading opened again or funding went on after a gap; None if it never stopped."""
+    transfers: Mapping[str, Transfer] = field(default_factory=dict)
+    """Everything that crossed the bridge or is on its way, by its name outside."""
+    vaults: Mapping[str, Vault] = field(default_factory=dict)
+    resyncing: tuple[str, ...] = ()
+    """Accounts that wait to be read from the chain again after a bust, by id."""
 
     @property
     def spec(self) -> ExchangeSpec:

@@ -1,7 +1,9 @@
-"""TP/SL orders: waiting for the mark price, and what happens when it comes.
+"""Stop and TP/SL orders: waiting for the mark price, and what happens when it comes.
 
 They are judged by the mark price alone, so whoever corrupts the mark fires them; that is why the
-newer rules pause them outside normal operation. A fired order never does more than close.
+newer rules pause them outside normal operation. A fired TP/SL order never does more than close; a
+fired stop order is judged as a new order. Where the market has gapped, a market order trades at
+the next price within the band and a limit order stays behind, as the stop orders page warns.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from decimal import Decimal
 
 from target_stub.core.draft import Draft
 from target_stub.core.errors import Reason, Refusal
-from target_stub.core.events import Triggered
+from target_stub.core.events import OrderCancelled, Triggered
+from target_stub.core.gate import check_order
 from target_stub.core.orders import Order, OrderKind, Side, Trigger
+from target_stub.core.parameters import Pause
 from target_stub.core.reduce_only import closable
 from target_stub.core.trading import cancel_siblings, execute
 
@@ -20,7 +24,8 @@ from target_stub.core.trading import cancel_siblings, execute
 def has_fired(order: Order, mark_usd: Decimal) -> bool:
     """Whether the mark price has reached the trigger.
 
-    Closing a long: take profit at or above, stop loss at or below; closing a short: mirrored.
+    Closing a long: take profit at or above, stop loss at or below; closing a short: mirrored. A
+    stop order fires where a stop loss of its side would.
     """
     if order.trigger is None or order.trigger_price is None:
         return False
@@ -31,16 +36,21 @@ def has_fired(order: Order, mark_usd: Decimal) -> bool:
 
 
 def check_triggers(draft: Draft) -> None:
-    """Fire every TP/SL order that is due, by account id and then by age."""
+    """Fire every order that is due, by account id and then by age."""
     if draft.mode in draft.spec.triggers_paused_in:
         raise Refusal(Reason.PAUSED, draft.mode)
     for account_id in sorted(draft.accounts):
+        if account_id in draft.resyncing:
+            continue
         for order_id in [order.id for order in draft.account(account_id).waiting_orders()]:
             # An earlier one may have cancelled or shrunk this one.
             order = draft.account(account_id).orders.get(order_id)
-            if order is None:
+            if order is None or not order.remaining:
                 continue
-            mark_usd = draft.market(order.market).known("mark_usd")
+            market = draft.market(order.market)
+            if Pause.HALTED in market.pauses:
+                continue
+            mark_usd = market.known("mark_usd")
             if has_fired(order, mark_usd):
                 _fire(draft, order, mark_usd)
 
@@ -51,8 +61,9 @@ def _fire(draft: Draft, order: Order, mark_usd: Decimal) -> None:
     waits = order.kind is OrderKind.LIMIT and draft.spec.sibling_waits_for_full_fill
     if not waits:
         cancel_siblings(draft, order)
-    position = draft.account(order.account).size(order.market)
-    size = min(order.remaining, closable(order.side, position))
+    size = order.remaining
+    if order.reduce_only:
+        size = min(size, closable(order.side, draft.account(order.account).size(order.market)))
     if not size:
         return
     draft.orders_placed += 1
@@ -60,8 +71,15 @@ def _fire(draft: Draft, order: Order, mark_usd: Decimal) -> None:
         order,
         trigger=None,
         trigger_price=None,
+        parent=None,
         size=size,
         remaining=size,
         sequence=draft.orders_placed,
     )
+    if not order.protects:
+        try:
+            check_order(draft, active)
+        except Refusal as refusal:
+            draft.events.append(OrderCancelled(order=active, reason=refusal.reason))
+            return
     execute(draft, active)
