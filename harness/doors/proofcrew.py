@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -18,9 +19,9 @@ from typing import Self
 
 from harness.doors.registry import load_scenarios
 from harness.engine import campaign
-from harness.errors import UntrustworthyError
 from harness.proof.errands import Errand, Observation, Subject, observe
 from harness.proof.explorer import Explorer
+from harness.proof.proving import CrewLostError
 from harness.proof.resources import Touch
 from harness.proof.vocabulary import News, Translation, Vocabulary
 from harness.settings import load_settings
@@ -124,23 +125,35 @@ class Jobs:
             if not job.busy_with and self._waiting:
                 order = self._waiting.pop(0)
                 job.busy_with = order.number
-                pipe.send(order)
+                with suppress(BrokenPipeError, ConnectionResetError):  # its death is seen later
+                    pipe.send(order)
 
     def _take(self, pipe: Connection) -> None:
         job = self._jobs[pipe]
         try:
             made, news = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             job.process.join()
-            raise UntrustworthyError(
-                f"a job ended without a result, exit code {job.process.exitcode}; "
-                "its words are above"
-            ) from None
+            raise CrewLostError(_death(job.process.exitcode)) from None
         if isinstance(made, Exception):
             raise made
         job.translation.learn(news)
         self._made[made.number] = translated(made, job.translation)
         job.busy_with = 0
+
+
+def _death(code: int | None) -> str:
+    """Why a job ended without a result, and what to do about it."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return (
+            f"a job was ended by {name}; the search up to here is kept, and the same command goes "
+            "on from there. If memory was short, give it fewer --jobs"
+        )
+    return (
+        f"a job ended without a result, exit code {code}; its words are above. The search up to "
+        "here is kept: once that is mended the same command goes on, or begins anew if code changed"
+    )
 
 
 def translated(made: Observation, by: Translation) -> Observation:

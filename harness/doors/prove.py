@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
 from argparse import Namespace
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.campaign import Interrupt
 from harness.confirmation import finding_of, smaller, versions
@@ -19,13 +18,12 @@ from harness.doors.keeper import Keeper
 from harness.doors.output import say, tell, wants_ascii
 from harness.doors.progress import Progress
 from harness.doors.proofcrew import Jobs
+from harness.doors.prooffile import ProofFile
 from harness.doors.registry import load_scenarios, named
 from harness.doors.seeds import choose_seed
 from harness.doors.wordings import finding_report
 from harness.engine import Misfit, check_trustworthy, execute, follow
 from harness.errors import UntrustworthyError, UsageError
-from harness.findings import store
-from harness.findings.files import read_record, write_record
 from harness.findings.finding import Finding
 from harness.findings.markdown import github_annotation
 from harness.findings.serial import encode
@@ -33,12 +31,20 @@ from harness.findings.wording import counted, only_ascii, wrapped
 from harness.proof.bounds import Bound
 from harness.proof.errands import Subject
 from harness.proof.explorer import Tally
-from harness.proof.proving import HELD, SPENT, VIOLATED, Alone, Budget, Proof, Watch, prove
+from harness.proof.proving import (
+    HELD,
+    SPENT,
+    VIOLATED,
+    Alone,
+    Budget,
+    CrewLostError,
+    Proof,
+    Watch,
+    prove,
+)
 from harness.schedule.choices import Schedule
 from harness.settings import duration_s, load_settings
 
-#: Where a search is kept that has not come to its verdict.
-PROOFS = store.ROOT / "proofs"
 #: 5 says that nothing was proved; it is never a pass.
 _CODES = {HELD: 0, VIOLATED: 1, SPENT: 5}
 
@@ -57,14 +63,15 @@ def prove_command(options: Namespace) -> int:
     seed = choose_seed(options.seed).number
     variant = scenario.variant(guards=options.guards, bug=options.bug)
     subject = Subject(scenario, seed, variant, bound)
-    place = PROOFS / f"{scenario.name}-{identity(subject)}.json"
+    file = ProofFile(subject)
     tell(f"changeover {versions()['changeover']}   prove {scenario.name}   seed {seed}   {bound}")
     interrupt, progress = Interrupt(), Progress(sys.stderr, scenario.name, None)
-    saved = None if options.fresh else _saved(place)
+    saved = None if options.fresh else file.read()
     before = Tally.of(saved["tally"]).runs if saved is not None else 0
     with ExitStack() as stack:
         stack.enter_context(interrupt.caught())
         stack.callback(progress.end)
+        stack.enter_context(_trusting(file))
         crew = stack.enter_context(Jobs(options.jobs, interrupt)) if options.jobs > 1 else Alone
         proof = prove(
             subject,
@@ -72,7 +79,7 @@ def prove_command(options: Namespace) -> int:
             crew=crew,
             saved=saved,
             watch=Watch(
-                on_save=lambda data: _save(place, data),
+                on_save=file.write,
                 on_progress=lambda tally: progress.update(tally.runs - before, 0),
                 interrupted=interrupt,
             ),
@@ -81,10 +88,22 @@ def prove_command(options: Namespace) -> int:
     if proof.verdict == VIOLATED:
         finding = _found(proof, shrink_budget=options.shrink_budget)
     if proof.verdict != SPENT:
-        place.unlink(missing_ok=True)
+        file.remove()
     code = 2 if proof.ended_by == "interrupted" else _CODES[proof.verdict]
-    _show(proof, finding, options, code=code, place=place)
+    _show(proof, finding, options, code=code, kept=file.place if file.kept else None)
     return code
+
+
+@contextmanager
+def _trusting(file: ProofFile) -> Iterator[None]:
+    """A search is kept only while its target does the same twice."""
+    try:
+        yield
+    except CrewLostError:
+        raise
+    except UntrustworthyError:
+        file.discredit()
+        raise
 
 
 def _limit_s(text: str | None) -> float | None:
@@ -94,51 +113,6 @@ def _limit_s(text: str | None) -> float | None:
         return duration_s(text)
     except ValueError as error:
         raise UsageError(f"--time-limit must be {error}, not {text!r}") from None
-
-
-# --- going on ---------------------------------------------------------------------------------
-
-
-def identity(subject: Subject) -> str:
-    """What a saved search belongs to: scenario, variant, seed, bound, and the code of it all."""
-    facts = [subject.scenario.name, subject.seed, sorted(subject.variant.items())]
-    facts += [str(subject.bound), str(subject.scenario.stall_s), versions()["trio"]]
-    total = hashlib.sha256(repr(facts).encode())
-    for path in _sources():
-        total.update(path.read_bytes())
-    return total.hexdigest()[:12]
-
-
-def _sources() -> list[Path]:
-    """The source files of what is loaded, of the project and of this package."""
-    own = Path(__file__).parents[1]
-    roots = (Path.cwd(), own)
-    found: set[Path] = set()
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.endswith(".py"):
-            path = Path(file)
-            mine = any(path.is_relative_to(root) for root in roots)
-            if mine and ("site-packages" not in path.parts or path.is_relative_to(own)):
-                found.add(path)
-    return sorted(path for path in found if path.is_file())
-
-
-def _saved(place: Path) -> dict[str, Any] | None:
-    if not place.exists():
-        return None
-    try:
-        data = read_record(place)
-    except UsageError as error:
-        tell(f"WARNING  the search that was left cannot be read and begins anew: {error}")
-        return None
-    tell(f"going on from {place}")
-    return data
-
-
-def _save(place: Path, data: dict[str, Any]) -> None:
-    store.prepare(store.ROOT, place.parent.name)
-    write_record(place, data)
 
 
 # --- the verdict ------------------------------------------------------------------------------
@@ -179,7 +153,7 @@ def _found(proof: Proof, *, shrink_budget: int) -> Finding:
 
 
 def _show(
-    proof: Proof, finding: Finding | None, options: Namespace, *, code: int, place: Path
+    proof: Proof, finding: Finding | None, options: Namespace, *, code: int, kept: Path | None
 ) -> None:
     ascii = wants_ascii(options.ascii)
     if options.format == "json":
@@ -187,13 +161,13 @@ def _show(
         return
     if finding is not None:
         say(finding_report(finding, ascii=ascii))
-    text = verdict_text(proof, code, place)
+    text = verdict_text(proof, code, kept)
     say(only_ascii(text) if ascii else text)
     if finding is not None and output.format_of(options.format) == "github":
         say(github_annotation(finding))
 
 
-def verdict_text(proof: Proof, code: int, place: Path) -> str:
+def verdict_text(proof: Proof, code: int, kept: Path | None) -> str:
     """The verdict, what it rests on, and what it does not say."""
     tally, name = proof.tally, proof.subject.scenario.name
     if proof.verdict == HELD:
@@ -211,13 +185,13 @@ def verdict_text(proof: Proof, code: int, place: Path) -> str:
             f"were made (exit {code})"
         )
     lines = [first]
-    for heading, text in _facts(proof, place):
+    for heading, text in _facts(proof, kept):
         start = f"  {heading:<10}"
         lines += wrapped(text, 80, indent=start, hanging=" " * len(start))
     return "\n".join(lines) + "\n"
 
 
-def _facts(proof: Proof, place: Path) -> list[tuple[str, str]]:
+def _facts(proof: Proof, kept: Path | None) -> list[tuple[str, str]]:
     tally, probes = proof.tally, proof.probes
     facts = [("bound", proof.subject.bound.describe())]
     if proof.ended_by:
@@ -259,8 +233,8 @@ def _facts(proof: Proof, place: Path) -> list[tuple[str, str]]:
         )
     if proof.vacuous:
         facts.append(("vacuous", "no restart overlapped a write in any run"))
-    if proof.verdict == SPENT and place.exists():
-        facts.append(("go on", f"the same command goes on from {place}"))
+    if proof.verdict == SPENT and kept is not None:
+        facts.append(("go on", f"the same command goes on from {kept}"))
     return facts
 
 

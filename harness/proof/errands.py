@@ -86,6 +86,14 @@ class Observation:
     width: int = 1
 
 
+def not_deterministic() -> str:
+    """What to do about a target that does not do the same twice."""
+    return (
+        "the target is not deterministic, and nothing is proved. Usual causes: state that outlives "
+        "a run (a global, a cache), iterating over a set, hash() or id() in a key, the wall clock"
+    )
+
+
 def observe(
     subject: Subject,
     errand: Errand,
@@ -159,7 +167,7 @@ class _Passage:
                 if place >= len(options):
                     raise UntrustworthyError(
                         f"step {self.taken + 1} of a run that was made before has only "
-                        f"{len(options)} options now: the target is not deterministic"
+                        f"{len(options)} options now: {not_deterministic()}"
                     )
                 option = options[place]
                 self.stalled += bound.stalls_by(option, allowed)
@@ -171,7 +179,7 @@ class _Passage:
                     return ASLEEP, could
                 place, option = allowed[chosen]
                 self.stalled += bound.stalls_by(option, allowed)
-                self._take(witness, place, option, options, could)
+                self._take(witness, place, option, could)
             self.taken += 1
             if witness.world.judge.violations and not self.past_violations:
                 return VIOLATED, ()
@@ -215,7 +223,6 @@ class _Passage:
         witness: Witness,
         place: int,
         option: Option,
-        options: Sequence[Option],
         could: tuple[tuple[int, int], ...],
     ) -> None:
         vocabulary, process = self.vocabulary, self.number_of(option)
@@ -227,7 +234,7 @@ class _Passage:
         elif isinstance(option, Fault):
             condition = vocabulary.set_of([(name, READ) for name, _ in option.condition])
         kind = _kind(option, self.subject.bound)
-        touched, order = map(vocabulary.set_of, witness.watch(option, options))
+        touched, order = map(vocabulary.set_of, witness.watch(option))
         self.steps.append(Step(process, place, touched, order, kind, could, born, queue, condition))
         if self.sleep:
             self._wake(vocabulary.masks[touched], process)

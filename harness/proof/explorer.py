@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.errors import UntrustworthyError
 from harness.proof.errands import (
     ASLEEP,
     CHOSEN,
@@ -20,6 +21,7 @@ from harness.proof.errands import (
     Errand,
     Observation,
     Subject,
+    not_deterministic,
 )
 from harness.proof.happening import Event, Happening
 from harness.proof.resources import EVERYTHING
@@ -148,6 +150,7 @@ class Explorer:
         """Take over what a run saw; runs come in the order of their errands."""
         sent = self.sent.popleft()
         assert observation.number == sent.errand.number
+        _check_place(sent, observation)
         way = sent.state.way()
         known = [each.came_by for each in way if each.came_by is not None]
         self.tally.add(observation, len(known) + len(observation.steps))
@@ -239,3 +242,13 @@ class Explorer:
                 head.taken[known[event.head].step.process] = known[event.head].touched
             for process, _ in event.step.could:
                 head.unseen += add(way[index], ((process, self._everything),), self.vocabulary)
+
+
+def _check_place(sent: Sent, observation: Observation) -> None:
+    """The same choices have to lead to the same place."""
+    could = observation.steps[0].could if observation.steps else observation.could
+    if sent.branch is not None and dict(could) != sent.state.could:
+        raise UntrustworthyError(
+            f"the same {sent.state.depth} choices led to a place where something else is possible: "
+            f"{not_deterministic()}"
+        )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.engine import campaign
+from harness.errors import UntrustworthyError
 from harness.proof.errands import Errand, Observation, Subject, observe
 from harness.proof.explorer import Explorer, Tally
 from harness.proof.probing import Probes, count_all, probe
@@ -27,6 +28,10 @@ PROBING_SHARE, PROBING_LEAST_S, PROBING_MOST_S = 0.1, 3.0, 30.0
 #: Up to how many runs the number of all runs is counted and not estimated.
 COUNTED_MAX = 2_000
 _monotonic = time.monotonic
+
+
+class CrewLostError(UntrustworthyError):
+    """Somebody who made runs is gone; what was learned before is as good as ever."""
 
 
 class Crew(Protocol):
@@ -151,7 +156,11 @@ def _search(explorer: Explorer, proof: Proof, budget: Budget, hands: Crew, watch
         for errand in explorer.errands():
             hands.send(errand)
         number = explorer.awaited
-        observation = hands.receive(number)
+        try:
+            observation = hands.receive(number)
+        except CrewLostError:
+            watch.on_save(to_data(explorer))  # nothing of this run was learned yet
+            raise
         if observation is None:
             continue
         explorer.learn(observation)

@@ -11,7 +11,7 @@ from random import Random
 
 from harness.errors import UntrustworthyError
 from harness.history import derive_seed
-from harness.proof.errands import CHOSEN, Errand, Step, observe
+from harness.proof.errands import CHOSEN, Errand, Step, not_deterministic, observe
 from harness.proof.explorer import Explorer
 from harness.proof.happening import Event
 from harness.proof.vocabulary import Vocabulary
@@ -49,6 +49,7 @@ def _trade(explorer: Explorer, at: int) -> None:
         swapped = position < 2
         difference = _difference(wanted, step, explorer.vocabulary, swapped=swapped)
         if difference:
+            _check_repeatable(explorer, at)
             one, other = (_told(events[each], explorer.vocabulary) for each in (at, at + 1))
             raise UntrustworthyError(
                 f"the proof took these two for independent, but their order makes a difference:\n"
@@ -63,6 +64,19 @@ def _trade(explorer: Explorer, at: int) -> None:
             f"trade places: {_told(events[at], explorer.vocabulary)}, "
             f"{_told(events[at + 1], explorer.vocabulary)}"
         )
+
+
+def _check_repeatable(explorer: Explorer, at: int) -> None:
+    """Before the order is blamed: does the same happen in the old order?"""
+    events = explorer.latest
+    prefix = tuple(event.step.choice for event in events[:at])
+    guide = tuple(event.step.process for event in events[at:])
+    errand = Errand(0, prefix, (), guide)
+    made = observe(explorer.subject, errand, explorer.vocabulary, past_violations=True)
+    if [(step.process, step.touched) for step in made.steps] != [
+        (event.step.process, event.step.touched) for event in events[at:]
+    ]:
+        raise UntrustworthyError(not_deterministic())
 
 
 def _told(event: Event, names: Vocabulary) -> str:

@@ -8,7 +8,6 @@ a rule judges, random numbers that were drawn. In doubt a step touches everythin
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from harness.engine import judge_ending
 from harness.history import derive_seed
@@ -47,7 +46,6 @@ class Witness:
         )
         self.simulation.touched = []
         self.world = World(self.simulation, seed=seed, guards=guards, bug=bug)
-        self._lanes = 0
         self._rules = 0
         self._closing: list[TaskOption] = []
 
@@ -87,8 +85,8 @@ class Witness:
             judge.after_step(events, Moment(simulation.steps, simulation.now_ms))
         return self._nursery(option)
 
-    def watch(self, option: Option, options: Sequence[Option]) -> tuple[list[Touch], list[Touch]]:
-        """Make one of the options happen, let the rules judge it, and say what it touched.
+    def watch(self, option: Option) -> tuple[list[Touch], list[Touch]]:
+        """Make an option happen, let the rules judge it, and say what it touched.
 
         The second list is what only fixes an order, in which nobody has a choice.
         """
@@ -97,9 +95,9 @@ class Witness:
         mark, readings = len(simulation.history), simulation.clock.readings
         drawn = random.getstate()
         moves_clock = is_ahead(option)
-        ready = {each for each in options if each.kind == TASK}  # the list itself goes on changing
+        ready = {each for each in simulation.ready if each.kind == TASK}  # not all are options now
         touches, order = self._expected(option), self._batch(option)
-        self._lanes, self._rules = len(simulation.lanes), len(self.world.judge.invariants)
+        self._rules = len(self.world.judge.invariants)
         order += self.apply(option)
         touches += told
         if random.getstate() != drawn:
@@ -127,14 +125,13 @@ class Witness:
             if ordinary or self.bound.order == "batch-legal":
                 touches.append((f"steps/{lane}", STEP))
         elif isinstance(option, Operation):
-            if option.owner is not None or option.on_crash != "continue":
-                touches.append((f"lane/{lane}", READ))
             if option.owner is not None:
                 touches.append((f"steps/{lane}", ARRIVE))
+            elif option.on_crash != "continue":
+                touches.append((f"lane/{lane}", READ))
         elif option.kind == TIMER:
             # It cancels: whether that comes before or after an answer makes a difference.
             touches += [(f"memory/{lane}/*", WRITE), (f"steps/{lane}", STEP)]
-            touches.append((f"lane/{lane}", READ))
         elif option.kind == FAULT:
             touches.append(("faults", WRITE))
             # What strikes at the memory of a lane wakes and cancels, as a timer does.
@@ -169,20 +166,14 @@ class Witness:
         return touches
 
     def _woken(self, option: Option, before: set[Option]) -> list[Touch]:
-        """The step made tasks of other lanes ready, or started lanes."""
-        simulation = self.simulation
-        touches: list[Touch] = []
-        touches += [
+        """The step made tasks of other lanes ready."""
+        return [
             (f"steps/{each.lane}", ARRIVE)
-            for each in simulation.ready
+            for each in self.simulation.ready
             if each.kind == TASK
             and each not in before
             and (option.kind != TASK or each.lane != option.lane)
         ]
-        if len(simulation.lanes) != self._lanes:
-            new = list(simulation.lanes)[self._lanes :]
-            touches += [(f"lane/{name}", WRITE) for name in new]
-        return touches
 
     def _sent(self) -> list[Touch]:
         """The step sent requests that may have to wait: it sees what decides that."""
@@ -207,9 +198,9 @@ class Witness:
         if judge.every_step:
             touches.append(EVERYTHING)
         events = self.simulation.history.since(mark)
+        if events:
+            touches += [("rules/in force", READ), ("watch/in force", READ)]
         for event in events:
-            if event.kind in (READ, WRITE):
-                touches.append((event.resource, event.kind))
             rules = judge.watching(event.resource)
             touches += [(f"rules/{rule.name}", WRITE) for rule in rules]
             touches += [(f"watch/{each}|", WRITE) for each in self.world.watching(event.resource)]

@@ -58,6 +58,7 @@ class Life:
 
     async def stop_requested(self) -> None:
         """Return when somebody asks this incarnation to drain and stop."""
+        self.service.touches("read")
         await self._stop.wait()
 
     @property

@@ -44,6 +44,7 @@ class Transaction(UnitOfWork):
         error: BaseException | None,
         stack: TracebackType | None,
     ) -> None:
+        self._database.simulation.touches(f"{self._database.name}/mode", "read")
         if self.over:
             # PostgreSQL answers the commit of a failed transaction with a mere 'ROLLBACK'.
             if error is None and isinstance(self.failure, Unavailable):
@@ -206,6 +207,7 @@ class Transaction(UnitOfWork):
             enabled=lambda: self._can_go(place, how, gives_way),
             describe_wait=lambda: self._describe_wait(place),
             on_crash="orphan" if self.alone else "drop",
+            boundary=self.alone,
         )
 
     def _footprint(self, touched: Sequence[tuple[Place, str]]) -> Footprint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -57,6 +58,19 @@ async def wide(world):
 
     lanes = [world.start_client(f"client{number}", client) for number in range(5)]
     for lane in lanes:
+        await world.finished(lane)
+
+
+RUNS = []
+
+
+@scenario
+async def drifting(world):
+    """In every other run there is one client more."""
+    RUNS.append(1)
+    store = world.object_store("store")
+    names = "abc" if len(RUNS) % 2 else "ab"
+    for lane in [world.start_client(name, store.put, "x", name) for name in names]:
         await world.finished(lane)
 '''
 
@@ -166,10 +180,83 @@ def test_a_search_that_is_struck_down_is_not_lost(small: Project, strike: signal
     if strike == signal.SIGINT:
         assert running.returncode == 2
         assert "ended by  interrupted" in out
-    kept = json.loads(_kept(small.folder)[0].read_text(encoding="utf-8"))["tally"]["complete"]
+    kept = json.loads(_kept(small.folder)[0].read_text(encoding="utf-8"))
+    kept = kept["search"]["tally"]["complete"]
     done = small.type("changeover", "prove", "wide", "--schedules", "5")
     assert done.returncode == 5, done.stderr
     assert interleavings(done) == kept + 5
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "other"])
+def test_a_damaged_file_is_set_aside_and_the_search_begins_anew(
+    small: Project, damage: str
+) -> None:
+    small.changeover("prove", "wide", "--schedules", "20")
+    (kept,) = _kept(small.folder)
+    text = kept.read_text(encoding="utf-8")
+    assert '"complete": 20' in text
+    damaged = {
+        "cut": text[: len(text) // 2],
+        "changed": text.replace('"complete": 20', '"complete": 21'),
+        "other": '{"format": 1, "search": {}, "seal": ""}',
+    }[damage]
+    kept.write_text(damaged, encoding="utf-8")
+    done = small.changeover("prove", "wide", "--schedules", "20")
+    assert done.returncode == 5, done.stderr
+    assert "the search begins anew" in done.stderr
+    assert "nothing was deleted" in done.stderr
+    assert interleavings(done) == 20
+    assert kept.with_name(f"{kept.name}.unreadable").read_text(encoding="utf-8") == damaged
+
+
+def test_where_nothing_can_be_written_the_search_goes_on_and_says_so(small: Project) -> None:
+    (small.folder / ".changeover").mkdir(exist_ok=True)
+    (small.folder / ".changeover" / "proofs").write_text("a file in the way", encoding="utf-8")
+    done = small.changeover("prove", "wide", "--schedules", "20")
+    assert done.returncode == 5, done.stderr
+    assert interleavings(done) == 20
+    assert done.stderr.count("the search goes on but cannot be kept") == 1
+    assert "move it away" in done.stderr
+    assert "go on" not in done.stdout
+
+
+def test_a_target_that_does_not_do_the_same_twice_is_3_and_nothing_is_kept(small: Project) -> None:
+    done = small.changeover("prove", "drifting")
+    assert done.returncode == 3, done.stdout
+    assert "the target is not deterministic, and nothing is proved" in done.stderr
+    assert "Usual causes" in done.stderr
+    assert not _kept(small.folder)
+
+
+def test_a_job_that_is_killed_is_named_and_the_search_is_not_lost(small: Project) -> None:
+    running = subprocess.Popen(
+        small.program("changeover", "prove", "wide", "--jobs", "2"),
+        cwd=small.folder,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not _kept(small.folder):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)  # a moment for another process, not for the test
+    os.kill(_children(running.pid)[-1], signal.SIGKILL)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 3, errors
+    assert "a job was ended by SIGKILL" in errors
+    assert "the same command goes on" in errors
+    kept = json.loads(_kept(small.folder)[0].read_text(encoding="utf-8"))["search"]
+    done = small.type("changeover", "prove", "wide", "--schedules", "5")
+    assert interleavings(done) == kept["tally"]["complete"] + 5
+
+
+def _children(process: int) -> list[int]:
+    """The processes that make its runs."""
+    if not Path("/proc").exists():
+        pytest.skip("only where /proc tells who is whose child")
+    found = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+    commands = {each: Path(f"/proc/{each}/cmdline").read_bytes() for each in found}
+    return [int(each) for each, command in commands.items() if b"spawn_main" in command]
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -180,7 +267,11 @@ def _kept(folder: Path) -> list[Path]:
     ("arguments", "message"),
     [
         (("nosuch",), "unknown scenario"),
+        (("smal",), "did you mean 'small'"),
+        (("small", "--guards", "carefull"), "did you mean 'careful'"),
         (("small", "--bound", "clok=any"), "clock"),
+        (("small", "--bound", "nonsense"), "known: clock, order, stalls"),
+        (("small", "--restarts", "-1"), "0 or more"),
         (("small", "--restarts", "2"), "faults_max=2"),
         (("small", "--jobs", "0"), "--jobs"),
         (("small", "--time-limit", "soon"), "--time-limit"),

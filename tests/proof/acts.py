@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from harness.schedule.memory import Shared
+from harness.world.service import Life
 from harness.world.world import World
 
 Act = Callable[["Stage", list[object], str], Awaitable[object]]
@@ -29,6 +30,15 @@ class Stage:
         self.watched: list[object] = []
         self.memories = [Memory() for _ in range(lanes)]
         self.subscriptions: dict[str, Any] = {}
+
+    def open_books(self) -> None:
+        """Start the service of which some acts look at the phases."""
+        self.world.service("books", self._keep_books)
+
+    async def _keep_books(self, life: Life) -> None:
+        life.enter("ready")
+        await life.stop_requested()
+        await self.store.put("x", life.incarnation)
 
     def state(self) -> str:
         """Everything that can be told of the end."""
@@ -264,6 +274,35 @@ async def draw(stage: Stage, seen: list[object], who: str) -> None:
     seen.append(stage.world.random("common").randrange(1000))
 
 
+async def work_in_time(stage: Stage, seen: list[object], who: str) -> None:
+    with stage.world.timeout(f"work of {who}") as scope:
+        await stage.store.put("x", int(who))
+        seen.append("put")
+    seen.append(scope.cancelled_caught)
+
+
+async def wait_in_time(stage: Stage, seen: list[object], who: str) -> None:
+    with stage.world.timeout(f"wait of {who}") as scope:
+        async with _memory(stage, who).lock:
+            seen.append(await stage.store.get("x"))
+    seen.append(scope.cancelled_caught)
+
+
+async def look_at_books(stage: Stage, seen: list[object], who: str) -> None:
+    await trio.lowlevel.checkpoint()
+    seen.append([(life.name, life.phase) for life in stage.world.services["books"].alive])
+
+
+async def stop_books(stage: Stage, seen: list[object], who: str) -> None:
+    await stage.world.services["books"].stop()
+    seen.append("stopped")
+
+
+async def wait_for_books(stage: Stage, seen: list[object], who: str) -> None:
+    await stage.world.services["books"].ready()
+    seen.append("ready")
+
+
 FAMILIES: Mapping[str, tuple[Act, ...]] = {
     "memory": (read_variable, write_variable, update_other, swap_variable, add_plainly),
     "tasks": (hold_lock, set_event, see_event, send_along, receive_along, add_plainly),
@@ -282,6 +321,8 @@ FAMILIES: Mapping[str, tuple[Act, ...]] = {
     "topics": (publish, publish, follow),
     "time": (sleep_short, sleep_long, look_at_clock, put_row, get_row),
     "chance": (draw, draw, put_own_object),
+    "services": (look_at_books, stop_books, wait_for_books, get_object),
+    "timeouts": (work_in_time, wait_in_time, hold_lock, put_object),
 }
 ACTS = {
     f"{family}.{place}": act for family, acts in FAMILIES.items() for place, act in enumerate(acts)

@@ -19,10 +19,14 @@ Final = tuple[tuple[str, ...], tuple[str, ...]]
 
 @dataclass
 class Seen:
-    """What a set of runs came to; ``classes`` counts the runs of each normal form."""
+    """What a set of runs came to; ``classes`` counts the runs of each normal form.
+
+    ``struck`` counts those in which a timeout struck.
+    """
 
     runs: int = 0
     asleep: int = 0
+    struck: int = 0
     whole: bool = True
     finals: set[Final] = field(default_factory=set)
     classes: dict[object, int] = field(default_factory=dict)
@@ -33,6 +37,7 @@ class Seen:
         if observation.ending == ASLEEP:
             self.asleep += 1
             return
+        self.struck += bool(observation.overlapped)  # without services nothing else overlaps
         self.finals.add((observation.notes, observation.violations))
         form = normal_form(steps, names)
         self.classes[form] = self.classes.get(form, 0) + 1
@@ -44,7 +49,7 @@ def enumerated(subject: Subject, *, runs_max: int) -> Seen:
     ahead: list[tuple[tuple[Step, ...], tuple[int, ...]]] = [((), ())]
     with campaign():
         while ahead:
-            before, guide = ahead.pop()
+            before, guide = ahead.pop(0)  # the earliest: what is too much shows soon
             errand = Errand(0, tuple(step.choice for step in before), (), guide)
             made = observe(subject, errand, names, past_violations=True)
             steps = before

@@ -36,9 +36,16 @@ class Program:
     bound: Bound = field(default_factory=Bound)
 
 
-#: How many acts there are in each task of each lane.
-ONE_LANE = (((1, 1),), ((2, 1),), ((2, 2),), ((3, 1),), ((1, 1, 1),))
-SEVERAL_LANES = (((1,), (1,)), ((1,), (1,)), ((1,), (1,)), ((2,), (1,)), ((1, 1), (1,)))
+#: How many acts there are in each task of each lane, of several programs.
+Shapes = tuple[tuple[tuple[int, ...], ...], ...]
+#: A fault may strike at every step, so a
+#: program with one has to be small.
+ONE_LANE: Shapes = (((1, 1),), ((2, 1),), ((2, 2),), ((3, 1),), ((1, 1, 1),))
+SEVERAL_LANES: Shapes = (((1,), (1,)), ((1,), (1,)), ((1,), (1,)), ((2,), (1,)), ((1, 1), (1,)))
+WITH_FAULT: Shapes = (((1,), (1,)),)
+IN_TIME: Shapes = (((1, 1),), ((2,),), ((1,), (1,)))
+WITH_RESTART: Shapes = (((1,),),)
+WITH_SERVICE: Shapes = (((1,),), ((2,),), ((1,), (1,)))
 
 
 def programs(count: int, seed: int = 0) -> list[Program]:
@@ -47,18 +54,22 @@ def programs(count: int, seed: int = 0) -> list[Program]:
 
 
 def _program(number: int, seed: int) -> Program:
-    rng = Random(f"{seed}/{number}")
-    family = list(FAMILIES)[number % len(FAMILIES)]
+    place, family = number // len(FAMILIES), list(FAMILIES)[number % len(FAMILIES)]
+    rng = Random(f"{seed}/{family}/{place}")  # whatever other families there are
     one_lane = family in ("memory", "tasks") and rng.random() < 0.7
+    shapes, fault = ONE_LANE if one_lane else SEVERAL_LANES, ""
+    if family == "timeouts":
+        fault, shapes = "timeout", IN_TIME
+    elif family == "services":
+        fault = "restart" if rng.random() < 0.4 else ""
+        shapes = WITH_RESTART if fault else WITH_SERVICE
+    elif not one_lane and rng.random() < 0.4:
+        fault, shapes = "power" if family == "files" else "lane", WITH_FAULT
     acts = [f"{family}.{act}" for act in range(len(FAMILIES[family]))]
-    shapes = ONE_LANE if one_lane else SEVERAL_LANES
     drawn = tuple(
         tuple(tuple(rng.choices(acts, k=length)) for length in tasks)
         for tasks in rng.choice(shapes)
     )
-    fault = ""
-    if not one_lane and rng.random() < 0.4:
-        fault = "power" if family == "files" else "lane"
     rules = tuple(rule for rule in ("row", "end", "watch", "history") if rng.random() < 0.15)
     clock = "any" if family in ("time", "calls") and rng.random() < 0.3 else "idle"
     stalls = 1 if clock == "idle" and family in ("time", "tasks") and rng.random() < 0.3 else 0
@@ -74,6 +85,8 @@ def scenario_of(program: Program) -> Scenario:
         stage = Stage(world, len(program.lanes))
         world.note("state", stage.state)
         _judge(stage, program)
+        if program.family == "services":
+            stage.open_books()
         lanes = []
         for index, tasks in enumerate(program.lanes):
             lanes.append(world.start_client(f"lane{index}", _run_lane, stage, index, tasks))
@@ -114,6 +127,8 @@ def _offer_faults(stage: Stage, program: Program, lanes: list[Any]) -> None:
             condition=_lane_of(lanes[0]),
             footprint=_lane_of(lanes[0]),
         )
+    elif program.fault == "restart":
+        stage.world.allow_restart("books", ("crash",), delay_s=0.0)
     elif program.fault == "power":
         simulation.offer_fault("power cut", stage.disk.power_cut, footprint=writes("disk/*"))
 

@@ -17,7 +17,8 @@ class Comparison:
     """What the search made of one program, beside all of its runs.
 
     ``missed`` and ``invented`` count final states, ``unmade`` orders that no run of the search
-    took, ``twice`` those that more than one took.
+    took, ``twice`` those that more than one took; ``struck`` is in how many of all ``runs`` a
+    timeout struck.
     """
 
     program: Program
@@ -28,6 +29,7 @@ class Comparison:
     invented: int
     unmade: int
     twice: int
+    struck: int
 
     @property
     def agrees(self) -> bool:
@@ -52,6 +54,7 @@ def compared(program: Program, *, runs_max: int) -> Comparison | None:
         invented=len(seen.finals - truth.finals),
         unmade=len(truth.classes.keys() - seen.classes.keys()),
         twice=sum(count > 1 for count in seen.classes.values()) + (len(explorer.forms) != complete),
+        struck=truth.struck,
     )
 
 
