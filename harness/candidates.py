@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.engine import Run
 from harness.findings.finding import Constraint, StepName
@@ -16,6 +16,7 @@ from harness.schedule.choices import FAULT, ORPHAN, TIMER, Deviation
 from harness.schedule.fragments import by_labels, by_lanes, by_steps, by_steps_then, lane_of
 from harness.schedule.orderings import by_constraints, timeless
 from harness.schedule.strategies.protocol import spread
+from harness.schedule.workload import WITHOUT, Wanted, left_out_of, left_out_text
 from harness.steps import Clocked
 
 #: How many guesses of one kind are tried before the systematic part begins.
@@ -32,6 +33,8 @@ class Candidate:
 
     name: str
     clocked: Clocked
+    #: What clients leave out, if that is something else than in the run that it is derived from.
+    without: str | None = None
 
 
 def _candidate(kind: str, parts: object, clocked: Clocked) -> Candidate:
@@ -52,10 +55,25 @@ def numbered(deviations: Sequence[Deviation]) -> Candidate:
 
 
 def constrained(
-    constraints: Sequence[Constraint], hurry: Mapping[StepName, str] | None = None
+    constraints: Sequence[Constraint], hurry: Mapping[StepName, Sequence[str]] | None = None
 ) -> Candidate:
     """Whatever keeps these constraints; with ``hurry`` by letting these actors go first."""
     return _candidate("constraints", (constraints, hurry), by_constraints(constraints, hurry=hurry))
+
+
+def leaving_out(run: Run, operations: Sequence[Wanted]) -> Candidate:
+    """The choices of the run wherever they come up, but clients leave these operations out, too."""
+    before = left_out_of(run.schedule.variant.get(WITHOUT, ""))
+    without = left_out_text({*before, *operations})
+    return replace(labelled(run.deviations), without=without)
+
+
+def operations_of(run: Run) -> list[Wanted]:
+    """The operations that clients came to in a run and did."""
+    left_out = set(left_out_of(run.schedule.variant.get(WITHOUT, "")))
+    offered = run.operations.items()
+    every = ((client, number) for client, last in offered for number in range(1, last + 1))
+    return [each for each in every if each not in left_out]
 
 
 def is_strike(deviation: Deviation) -> bool:

@@ -8,19 +8,16 @@ The result is checked by execution, not by a proof: it says how many other order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 
-from harness.engine import Run, follow
-from harness.findings.finding import Constraint, StepName
+from harness.experiments import Experiments, names_of
+from harness.findings.finding import Constraint
 from harness.history import derive_seed
-from harness.schedule.choices import Chooser
 from harness.schedule.fragments import lane_of
 from harness.schedule.orderings import by_constraints, now_and_then
-from harness.schedule.strategies.protocol import choose_first
-from harness.steps import Clocked, Step, StepRecorder, turned_round
+from harness.steps import Step, turned_round
 
 #: How many pairs of a kind are tried alone in each round, and how many together.
 ALONE_MAX, TOGETHER_MAX = (12, 4, 2, 2, 2), 120
@@ -28,16 +25,11 @@ ALONE_MAX, TOGETHER_MAX = (12, 4, 2, 2, 2), 120
 ORDERS_MAX, NOISE = 10, (0.02, 0.1, 0.3)
 #: How often what could not be kept is dropped from what is kept.
 DROPPED_MAX = 5
-#: In how many orders a passing one is looked for, if first-in-first-out is not.
-OTHERS_MAX = 6
 #: How many constraints are added because another order that kept the others did not break it.
 ADDED_MAX, ADDED_FROM = 3, 8
 
 #: The lane of the story itself.
 MAIN = "main"
-
-#: Runs the scenario of the finding once, up to its first violation.
-Executes = Callable[[Clocked], Run]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,98 +40,50 @@ class Explanation:
     orders_tried: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A run that keeps constraints: whether the bug shows, its steps, what could not be kept."""
-
-    shown: bool
-    steps: Sequence[Step] = ()
-    unkept: Sequence[Constraint] = ()
-
-
-def _always(choose: Chooser) -> Clocked:
-    return lambda now_ms: choose
-
-
-class Explainer:
+class Explainer(Experiments):
     """The search for the constraints of one failing run, as long as ``left()`` allows a run."""
 
-    def __init__(self, run: Run, executes: Executes, left: Callable[[], bool]) -> None:
-        self.broken = run.violations[0]
-        self.executes = executes
-        self.left = left
-        self._known: dict[frozenset[Constraint], _Kept] = {}
-        _, self.failing = self.recorded(_always(follow(run.schedule)))
-        #: Who chooses where constraints leave a choice: the first goes, unless that breaks it.
-        self.rest: Callable[[], Chooser | None] = lambda: None
-        _, self.passing = self.recorded(_always(choose_first)) if run.deviations else (run, [])
-        if not run.deviations:
-            self._take_another_order()
-
     def explanation(self, sufficient: Sequence[Constraint] = ()) -> Explanation:
-        """All of it; constraints that are known to suffice need not be found again."""
-        constraints = list(sufficient) or (self.sufficient() if self.passing else [])
-        if not constraints:
+        """All of it; constraints that are known to suffice need not be found again.
+
+        The first reason of which everything can be checked is told, or else the one that can be
+        checked best.
+        """
+        told: list[Constraint] = []
+        checked: tuple[Constraint, ...] = ()
+        rest = self.rest
+        for reason in self._reasons(sufficient):
+            constraints = self.until_too_late(self._merged(list(reason)))
+            trial = self._checked(constraints)
+            if not told or _unchecked(trial) < _unchecked(checked):
+                told, checked, rest = constraints, trial, self.rest
+            if not _unchecked(checked):
+                break
+        if not told:
             return Explanation()
-        constraints = self.until_too_late(self._merged(constraints))
-        checked = self._checked(constraints)
-        more, tried = self.in_other_orders(constraints)
-        if more == constraints:
-            return Explanation(checked, tried)
-        return Explanation(self._checked(more), tried) if self.left() else Explanation(checked)
+        self.compare_with(rest)
+        return self.in_other_orders(told, checked)
+
+    def _reasons(self, sufficient: Sequence[Constraint]) -> Iterator[Sequence[Constraint]]:
+        """Constraints that suffice, found in different ways, as long as another run is left."""
+        ways: tuple[Callable[[], Sequence[Constraint]], ...] = (
+            lambda: sufficient,
+            self.sufficient,
+            lambda: self.fewest(self.every_order()),
+            lambda: self.fewest(self.every_choice()),
+        )
+        going_on = bool(self.passing)
+        while going_on:
+            for way in ways:
+                if self.left() and (found := way()):
+                    yield found
+            going_on = self.left() and self.take_another_order()
 
     def _checked(self, constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
         """The constraints, each one checked, in the order in which their first steps came."""
         places = {step.name: place for place, step in enumerate(self.failing)}
         ordered = sorted(constraints, key=lambda each: places.get(each.before, len(places)))
         return tuple(self.check(each, constraints) for each in ordered)
-
-    def actors(self, constraints: Sequence[Constraint]) -> dict[StepName, str]:
-        """Whose step each is that something else has to wait for."""
-        wanted = [each.before for each in constraints]
-        return {step.name: step.actor for step in self.failing if step.name in wanted}
-
-    def _take_another_order(self) -> None:
-        """First-in-first-out breaks it already: compare with some order that does not."""
-        for number in range(OTHERS_MAX):
-            if not self.left():
-                return
-            rest = partial(now_and_then, derive_seed("another", number), NOISE[-1])
-            run, steps = self.recorded(by_constraints((), rest=rest()))
-            if not run.violated:
-                self.passing, self.rest = steps, rest
-                return
-
-    # --- what a run says -----------------------------------------------------------------------
-
-    def recorded(self, clocked: Clocked) -> tuple[Run, list[Step]]:
-        """A run and its steps."""
-        recorder = StepRecorder(clocked)
-        run = self.executes(recorder)
-        return run, recorder.steps(run)
-
-    def kept(self, constraints: Sequence[Constraint]) -> _Kept:
-        """What happens when these are kept and the first goes wherever they leave a choice."""
-        asked = frozenset(constraints)
-        if asked not in self._known:
-            if not self.left():
-                return _Kept(shown=False)
-            unkept: list[Constraint] = []
-            run, steps = self.recorded(by_constraints(constraints, rest=self.rest(), unkept=unkept))
-            shown = run.violated and run.violations[0].fingerprint == self.broken.fingerprint
-            self._known[asked] = _Kept(shown, steps, unkept)
-        return self._known[asked]
-
-    def breaks(self, constraints: Sequence[Constraint]) -> bool:
-        """Whether the same bug shows when these are kept."""
-        kept = self.kept(constraints)
-        return kept.shown and not kept.unkept
-
-    def holds(self, constraints: Sequence[Constraint]) -> bool | None:
-        """Whether all rules hold when these are kept; nothing if they do but one is not kept."""
-        unkept: list[Constraint] = []
-        run = self.executes(by_constraints(constraints, rest=self.rest(), unkept=unkept))
-        return False if run.violated else None if unkept else True
 
     # --- enough to break it --------------------------------------------------------------------
 
@@ -150,7 +94,7 @@ class Explainer:
         """
         anchors = self._anchors()
         if anchors and self.breaks(anchors):
-            return self._fewest(anchors)
+            return self.fewest(anchors)
         for kinds in range(1, kinds_max + 1):
             kept: list[Constraint] = anchors
             passing: Sequence[Step] = self.passing
@@ -168,7 +112,7 @@ class Explainer:
                     kept = [each for each in kept if each not in done.unkept]
                     done = self.kept(kept) if done.unkept and done.shown else done
                 if self.breaks(kept):
-                    return self._fewest(kept)
+                    return self.fewest(kept)
                 passing = done.steps
         return []
 
@@ -177,7 +121,7 @@ class Explainer:
         first: list[Constraint] = []
         for each in candidates:
             if self.breaks([*kept, each]):
-                found = self._fewest([*kept, each])
+                found = self.fewest([*kept, each])
                 if self.check(each, found).checked:
                     return found
                 first = first or found
@@ -221,21 +165,6 @@ class Explainer:
             for group in groups[:kinds]
         ]
 
-    def _fewest(self, kept: list[Constraint]) -> list[Constraint]:
-        """Delta debugging: no constraint of the result can be left out."""
-        parts = 2
-        while len(kept) > 1 and self.left():
-            size = -(-len(kept) // parts)
-            rests = [kept[:at] + kept[at + size :] for at in range(0, len(kept), size)]
-            smaller = next((rest for rest in rests if rest and self.breaks(rest)), None)
-            if smaller is not None:
-                kept, parts = smaller, max(2, parts - 1)
-            elif size == 1:
-                break
-            else:
-                parts = min(len(kept), parts * 2)
-        return kept
-
     def _merged(self, constraints: list[Constraint]) -> list[Constraint]:
         """One stronger constraint for two of which the one follows from the other.
 
@@ -276,11 +205,12 @@ class Explainer:
         return constraints
 
     def in_other_orders(
-        self, constraints: list[Constraint]
-    ) -> tuple[list[Constraint], tuple[int, int]]:
+        self, constraints: list[Constraint], checked: tuple[Constraint, ...]
+    ) -> Explanation:
         """Keep the constraints in other orders: where the rule holds, one may be missing.
 
-        One is added only if with it the rule breaks in a larger share of other orders.
+        One is added only if with it the rule breaks in a larger share of other orders, and if it
+        can be checked.
         """
         broke, tried, holding = self._other_orders(constraints)
         for _ in range(ADDED_MAX):
@@ -290,16 +220,19 @@ class Explainer:
             if missing is None:
                 break
             more = self._needed([*constraints, missing])
+            trial = self._checked(more)
+            if not self.left() or _unchecked(trial) > _unchecked(checked):
+                break
             broke_then, tried_then, holding = self._other_orders(more)
             if broke_then * tried <= broke * tried_then:
                 break
-            constraints, broke, tried = more, broke_then, tried_then
-        return constraints, (broke, tried)
+            constraints, checked, broke, tried = more, trial, broke_then, tried_then
+        return Explanation(checked, (broke, tried))
 
     def _other_orders(self, constraints: list[Constraint]) -> tuple[int, int, list[Step]]:
         """In how many of how many other orders the rule breaks, and the first one that holds."""
         usual = self.kept(constraints).steps
-        needed = _named(constraints) & {step.name for step in usual}
+        needed = names_of(constraints) & {step.name for step in usual}
         broke = tried = 0
         holding: list[Step] = []
         for number in range(ORDERS_MAX):
@@ -335,17 +268,6 @@ class Explainer:
                     return each
         return None
 
-    def check(self, constraint: Constraint, constraints: Sequence[Constraint]) -> Constraint:
-        """The constraint with whether the rule holds when this one alone is not kept."""
-        others = [each for each in constraints if each != constraint]
-        held = self.left() and self.holds([*others, constraint.reversed])
-        optional = {step.name for step in self.failing if step.optional}
-        left_out = _named([constraint]) & optional
-        if not held and left_out and self.left():
-            rest = [each for each in others if not left_out & _named([each])]
-            held = self.holds(rest) is not False
-        return replace(constraint, checked=bool(held))
 
-
-def _named(constraints: Sequence[Constraint]) -> set[StepName]:
-    return {name for each in constraints for name in (each.before, each.after)}
+def _unchecked(constraints: Sequence[Constraint]) -> int:
+    return sum(not each.checked for each in constraints)

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
 from harness.errors import UsageError, closest
+from harness.schedule.workload import WITHOUT
 from harness.world.service import RESTART_KINDS
 
 if TYPE_CHECKING:
     from harness.world.world import World
 
+#: What the variant of a schedule may name: what is switched on, planted, and left out.
+VARIANT = ("guards", "bug", WITHOUT)
 Story = Callable[["World"], Awaitable[object]]
 
 
@@ -103,9 +106,9 @@ class Scenario:
 
     def settings_of(self, variant: Mapping[str, str]) -> tuple[frozenset[str], str]:
         """The guards that are on and the bug that is planted in a variant."""
-        unknown = [key for key in variant if key not in ("guards", "bug")]
+        unknown = [key for key in variant if key not in VARIANT]
         if unknown:
-            raise closest(unknown[0], ("guards", "bug"), kind="part of a schedule token")
+            raise closest(unknown[0], VARIANT, kind="part of a schedule token")
         guards = variant.get("guards")
         bug = variant.get("bug", self.bug_default)
         if bug not in ("", "none") and bug not in self.bugs:

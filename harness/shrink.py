@@ -1,48 +1,49 @@
-"""Makes a failing schedule small: as few choices that are not first-in-first-out as it takes.
+"""Makes a failing schedule small: as few faults, operations of clients, and choices as it takes.
 
 Steps move when a choice is dropped, so candidates are followed by what ran instead of what, by
 step numbers, or by ordering constraints; what they really did is then recorded exactly. A candidate
 counts only if it breaks the same rule at the same site in the same phase, twice with one digest.
-The result is one-minimal unless a budget ended it first: without any one of its faults or choices
-the rule does not break. Among equally small runs the first one found stays.
+The result is one-minimal unless a budget ended it first: without any one of its faults, operations
+or choices the rule does not break. Among equally small runs the first one found stays.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.budget import COUNTERFACTUALS_MAX, Budget
 from harness.candidates import (
     Candidate,
     constrained,
     fewer_faults,
     labelled,
     lanes_of,
+    leaving_out,
     likely,
     moved_forward,
     numbered,
     one_elsewhere,
     only_lanes,
+    operations_of,
 )
 from harness.constraints import Explainer, Explanation
 from harness.engine import Run, execute, follow
+from harness.experiments import Experiments
 from harness.findings.finding import Constraint, Counterfactual, Finding, Shrinking
 from harness.schedule.choices import Chooser, Deviation
 from harness.schedule.strategies.protocol import choose_first
+from harness.schedule.workload import WITHOUT, Wanted, left_out_of
 from harness.steps import Clocked
 
-_monotonic = time.monotonic
 #: A schedule with no more choices than this is small enough for the systematic part at once.
 FEW = 8
-#: For how many choices at most the report says what happens without each of them.
-COUNTERFACTUALS_MAX = 12
+#: How much smaller the next parts are that are left out, and of how many each is tried alone.
+FINER, ALONE_MAX = 4, 8
 #: How many runs are spent on constraints that could replace the choices of a long schedule.
 KEEPING_RUNS_MAX = 100
 #: So few constraints of a long schedule are believed to be the reason.
 BELIEVED_MAX = 2
-#: The share of a budget that is kept back for saying why: in runs at most so many, and in time.
-EXPLAINING_RUNS_MAX, EXPLAINING_SHARE = 100, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +56,10 @@ class Shrunk:
     explanation: Explanation = field(default_factory=Explanation)
 
 
-class _Budget:
-    """Counts runs and real seconds; says what ended the search for something smaller."""
-
-    def __init__(self, runs: int, wall_s: float, interrupted: Callable[[], bool]) -> None:
-        self.runs, self.spent = runs, 0
-        #: What is kept back for the last runs, which check what the report will say.
-        self.last = 1 + min(COUNTERFACTUALS_MAX, runs // 10)
-        self.reserve = self.last + min(EXPLAINING_RUNS_MAX, runs // 5)
-        now = _monotonic()
-        self.search_ends_at = now + wall_s * (1 - EXPLAINING_SHARE)
-        self.ends_at = now + wall_s
-        self.interrupted = interrupted
-        self.ended_by = ""
-
-    def left(self) -> bool:
-        """Whether another run, and the one that confirms it, may be spent on a smaller schedule."""
-        if self.spent + 2 + self.reserve > self.runs:
-            self.ended_by = f"the budget of {self.runs} runs"
-        elif _monotonic() > self.search_ends_at:
-            self.ended_by = "the time limit"
-        elif self.interrupted():
-            self.ended_by = "an interrupt"
-        return not self.ended_by
-
-    def left_to_explain(self) -> bool:
-        """Whether another run may be spent on the reason why it breaks."""
-        enough = self.spent + 1 + self.last <= self.runs and _monotonic() <= self.ends_at
-        return enough and not self.interrupted()
-
-
 class _Shrinker:
     """The best run so far and how to better it."""
 
-    def __init__(self, run: Run, budget: _Budget, tried: Sequence[str]) -> None:
+    def __init__(self, run: Run, budget: Budget, tried: Sequence[str]) -> None:
         self.best = run
         self.fingerprint = run.violations[0].fingerprint
         self.budget = budget
@@ -99,19 +70,32 @@ class _Shrinker:
         #: The constraints that were found last, and the run that they were found for.
         self.constraints: list[Constraint] = []
         self.explained: Run | None = None
+        #: What clients did in the whole run that it began with.
+        self.wanted = operations_of(run)
 
     # --- one run -------------------------------------------------------------------------------
 
     def attempt(self, candidate: Candidate) -> bool:
         """Whether a candidate shows the bug with less; if so the best run becomes this one."""
-        if candidate.name in self.tried or not self.budget.left():
+        name = self.name_of(candidate)
+        if name in self.tried or not self.budget.left():
             return False
-        run = self.run(clocked=candidate.clocked)
-        self.violated[candidate.name] = run.violated
+        run = self.run(clocked=candidate.clocked, without=candidate.without)
+        self.violated[name] = run.violated
         if self._better(run):
             return True
-        self.tried[candidate.name] = None
+        self.tried[name] = None
         return False
+
+    def name_of(self, candidate: Candidate) -> str:
+        """The name of a candidate among all that were tried, whatever was left out then."""
+        without = candidate.without
+        return candidate.name + (self.without if without is None else without)
+
+    @property
+    def without(self) -> str:
+        """What clients leave out in the best run."""
+        return self.best.schedule.variant.get(WITHOUT, "")
 
     def first(self, candidates: Iterator[Candidate]) -> bool:
         """Whether one of these is better; the others are not tried then."""
@@ -121,7 +105,8 @@ class _Shrinker:
         same = run.violated and run.violations[0].fingerprint == self.fingerprint
         if not same or _size(run) >= _size(self.best):
             return False
-        if self.run(choose=follow(run.schedule)).digest != run.digest:
+        without = run.schedule.variant.get(WITHOUT)
+        if self.run(choose=follow(run.schedule), without=without).digest != run.digest:
             return False
         self.best = run
         return True
@@ -131,18 +116,20 @@ class _Shrinker:
         *,
         choose: Chooser = choose_first,
         clocked: Clocked | None = None,
+        without: str | None = None,
         recorded: bool = False,
         until_violation: bool = True,
     ) -> Run:
-        """The scenario once, counted."""
+        """The scenario once, counted; clients leave out what they do in the best run, or this."""
         self.budget.spent += 1
         schedule = self.best.schedule
+        left_out = {} if without is None else {WITHOUT: without}
         return execute(
             self.best.scenario,
             seed=schedule.seed,
             choose=choose,
             clocked=clocked,
-            variant=schedule.variant,
+            variant={**schedule.variant, **left_out},
             digested=True,
             recorded=recorded,
             until_violation=until_violation,
@@ -151,15 +138,54 @@ class _Shrinker:
     # --- many ----------------------------------------------------------------------------------
 
     def search(self) -> None:
-        """Faults first, then guesses, then systematically until nothing can be left out."""
-        if self.attempt(labelled([])):
+        """Faults first, then operations, then choices until nothing can be left out."""
+        if not self.attempt(labelled([])):
+            while self.first(fewer_faults(self.best)):
+                pass
+        self.leave_out_operations()
+        self.fewer_choices()
+        # A run with fewer choices is easier to do without what it does not need.
+        while self.leave_out_operations():
+            self.fewer_choices()
+
+    def leave_out_operations(self) -> bool:
+        """Let clients leave out as much as possible: all, a part, and each alone; if any of it."""
+        before, parts = self.best, 1
+        while (kept := self.operations()) and self.budget.left():
+            size = -(-len(kept) // parts)
+            chunks = [kept[at : at + size] for at in range(0, len(kept), size)]
+            if any(self.attempt(leaving_out(self.best, chunk)) for chunk in chunks):
+                parts = max(1, parts - 1)
+            elif size == 1:
+                break
+            else:
+                parts = min(len(kept), parts * FINER)
+        return self.best is not before
+
+    def operations(self) -> list[Wanted]:
+        """What clients still do; who leaves something out may come to what he had no time for."""
+        left_out = set(left_out_of(self.without))
+        every = dict.fromkeys([*self.wanted, *operations_of(self.best)])
+        return [each for each in every if each not in left_out]
+
+    def fewer_choices(self) -> None:
+        """Guesses first, then systematically until no choice can be left out."""
+        if not self.best.deviations:
             return
-        while self.first(fewer_faults(self.best)):
-            pass
         self.first(likely(self.best))
-        for way in (self.keep_constraints, self.elsewhere, self.drop_lanes):
-            if len(self.best.deviations) > FEW and way():
-                self.first(likely(self.best))
+        for way in (
+            self.keep_orders,
+            self.keep_constraints,
+            self.elsewhere,
+            self.drop_lanes,
+            self.keep_choices,
+        ):
+            before = 2 * len(self.best.deviations)
+            # What has halved the schedule may do it again.
+            while FEW < len(self.best.deviations) <= before / 2:
+                before = len(self.best.deviations)
+                if way():
+                    self.first(likely(self.best))
         self.leave_out()
         while len(self.best.deviations) > 1 and (
             self.forward() or self.elsewhere() or self.keep_constraints()
@@ -185,14 +211,14 @@ class _Shrinker:
             chunks = [deviations[at : at + size] for at in range(0, len(deviations), size)]
             for index, chunk in enumerate(chunks):
                 rest = [d for at, other in enumerate(chunks) if at != index for d in other]
-                alone = len(chunks) > 2 and self.attempt(candidate(chunk))
+                alone = 2 < len(chunks) <= ALONE_MAX and self.attempt(candidate(chunk))
                 if alone or self.attempt(candidate(rest)):
                     parts = max(2, parts - 1)
                     break
             else:
                 if size == 1:
                     break
-                parts = min(len(deviations), parts * 2)
+                parts = min(len(deviations), parts * FINER)
         return self.best is not before
 
     def elsewhere(self) -> bool:
@@ -230,6 +256,33 @@ class _Shrinker:
             self.attempt(constrained(constraints, hurry)) or self.attempt(constrained(constraints))
         )
 
+    def keep_orders(self) -> bool:
+        """The orders of dependent steps, first-in-first-out in all else; then fewer of them."""
+        return self.keep_fewest(Experiments.every_order)
+
+    def keep_choices(self) -> bool:
+        """What was due waits for what came instead, wherever the two have moved to; then less."""
+        return self.keep_fewest(Experiments.every_choice)
+
+    def keep_fewest(self, every: Callable[[Experiments], list[Constraint]]) -> bool:
+        """As few as possible of these constraints; on the way, whatever run is better."""
+        if not self.budget.left():
+            return False
+        before, end = self.best, self.budget.spent + KEEPING_RUNS_MAX
+        experiments = Experiments(
+            before, self.noted, lambda: self.budget.left() and self.budget.spent < end, hurry=True
+        )
+        few = experiments.fewest(every(experiments))
+        if few and self.best is not before:
+            self.attempt(constrained(few))
+        return self.best is not before
+
+    def noted(self, clocked: Clocked) -> Run:
+        """A run that becomes the best one if it is better."""
+        run = self.run(clocked=clocked)
+        self._better(run)
+        return run
+
     def drop_lanes(self) -> bool:
         """Let as many lanes as possible go first-in-first-out, the unlikely ones first."""
         if not self.budget.left():
@@ -256,7 +309,7 @@ class _Shrinker:
             return ()
         for deviation in self.best.deviations:
             without = labelled([each for each in self.best.deviations if each is not deviation])
-            violated = self.violated.get(without.name)
+            violated = self.violated.get(self.name_of(without))
             if violated is None:
                 if self.budget.spent >= self.budget.runs:
                     break
@@ -276,9 +329,11 @@ class _Shrinker:
         return explainer.explanation(self.constraints)
 
 
-def _size(run: Run) -> tuple[int, int, bool, int]:
-    """Fewer faults, then fewer choices, then an order that real trio allows, then fewer steps."""
-    return (run.faults, len(run.deviations), not run.batch_legal, run.violations[0].step)
+def _size(run: Run) -> tuple[int, int, int, bool, int]:
+    """Fewer faults, operations, choices, then an order that real trio allows, then fewer steps."""
+    left_out = sum(1 for _ in left_out_of(run.schedule.variant.get(WITHOUT, "")))
+    order = (len(run.deviations), not run.batch_legal, run.violations[0].step)
+    return (run.faults, -left_out, *order)
 
 
 def shrink(
@@ -296,7 +351,7 @@ def shrink(
     tried again, and the runs spent are added up.
     """
     before = since.shrinking if since is not None and since.shrinking.runs else Shrinking()
-    budget = _Budget(budget_runs, wall_s, interrupted)
+    budget = Budget(budget_runs, wall_s, interrupted)
     shrinker = _Shrinker(run, budget, before.tried)
     if since is not None and since.constraints:
         shrinker.explained, shrinker.constraints = run, list(since.constraints)
@@ -312,6 +367,7 @@ def shrink(
         steps=(before.steps[0] or run.steps, best.steps),
         choices=(before.choices[0] or len(run.deviations), len(best.deviations)),
         faults=(before.faults[0] or run.faults, best.faults),
+        operations=(before.operations[0] or len(shrinker.wanted), len(shrinker.operations())),
         runs=before.runs + budget.spent,
         budget=before.budget + budget_runs,
         ended_by=budget.ended_by or "one-minimal",

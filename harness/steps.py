@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.engine import Run
 from harness.findings.finding import StepName
-from harness.schedule.choices import FAULT, OPERATION, ORPHAN, Chooser, Footprint, Option
+from harness.schedule.choices import FAULT, OPERATION, ORPHAN, TIMER, Chooser, Footprint, Option
 from harness.schedule.orderings import Names
 
 #: Makes a chooser of what tells the virtual time in milliseconds.
@@ -24,6 +25,10 @@ class Step:
     kind: str
     footprint: Footprint
     optional: bool
+    #: Whose steps made it possible: its own actor, then the one that started him, and so on.
+    descent: tuple[str, ...]
+    #: The steps that were due before it and had to wait.
+    passed_over: tuple[StepName, ...]
     seen: bool
 
     @property
@@ -54,7 +59,7 @@ class StepRecorder:
 
     def __init__(self, inner: Clocked) -> None:
         self.inner = inner
-        self.taken: list[tuple[StepName, str, str, str, Footprint, bool]] = []
+        self.taken: list[tuple[Any, ...]] = []
 
     def __call__(self, now_ms: Callable[[], int]) -> Chooser:
         """The chooser of one run."""
@@ -63,9 +68,9 @@ class StepRecorder:
         def noting(options: Sequence[Option], step: int) -> int:
             index = choose(options, step)
             one = options[index]
-            self.taken.append(
-                (names.take(one), one.lane, one.actor, one.kind, one.footprint, one.optional)
-            )
+            due = tuple(names.next(other) for other in options[:index] if not other.optional)
+            what = (names.take(one), one.lane, one.actor, one.kind, one.footprint, one.optional)
+            self.taken.append((*what, _descent(one), due))
             return index
 
         return noting
@@ -73,7 +78,15 @@ class StepRecorder:
     def steps(self, run: Run) -> list[Step]:
         """The steps of the run that it made, with whether a rule could see them."""
         seen = {event.step for event in run.history}
-        return [Step(*taken, number in seen) for number, taken in enumerate(self.taken, 1)]
+        return [Step(*(*taken, number in seen)) for number, taken in enumerate(self.taken, 1)]
+
+
+def _descent(option: Option) -> tuple[str, ...]:
+    actors = {option.actor: None}
+    while option.parent is not None:
+        option = option.parent
+        actors[option.actor] = None
+    return tuple(actors)
 
 
 def turned_round(
@@ -102,3 +115,24 @@ def turned_round(
                 break
             if place_here > at and other.name.label != one.name.label:
                 yield at, one, place, other
+
+
+def dependent_before(steps: Sequence[Step]) -> Iterator[tuple[Step, Step]]:
+    """For each step, of every other actor the last step before it on which it may depend.
+
+    The actor's earlier ones come before that anyway. Time passes for all, so timers depend on each
+    other, too.
+    """
+    done: dict[str, list[Step]] = {}
+    for step in steps:
+        for actor, earlier in done.items():
+            if actor == step.actor:
+                continue
+            last = next((one for one in reversed(earlier) if _dependent(one, step)), None)
+            if last is not None:
+                yield last, step
+        done.setdefault(step.actor, []).append(step)
+
+
+def _dependent(one: Step, other: Step) -> bool:
+    return one.conflicts(other) or one.kind == other.kind == TIMER

@@ -145,6 +145,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
         random=Random(derive_seed(world.seed, "trader", number)),
         every_s=1.0,
         until_s=TRADING_UNTIL_S,
+        does=world.does,
     )
     exchange.traders.append(trader)
     return trader

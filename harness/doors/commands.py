@@ -162,7 +162,7 @@ def report_command(options: Namespace) -> int:
     finding = store.load(options.reference)
     form = "html" if options.html else options.format or "text"
     renderers: Mapping[str, Callable[[], str]] = {
-        "text": lambda: render_text(finding, ascii=wants_ascii(options.ascii)),
+        "text": lambda: render_text(finding, full=options.v > 0, ascii=wants_ascii(options.ascii)),
         "html": lambda: render_html(finding),
         "markdown": lambda: render_markdown(finding),
         "json": lambda: dumps(finding),

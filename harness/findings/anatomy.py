@@ -157,7 +157,7 @@ def commands(finding: Finding, test_id: str | None = None) -> list[tuple[str, st
     found += [
         (f"changeover replay {name}", "from the saved file; --step walks it"),
         (f"changeover replay {token}", ""),
-        (f"changeover report {name} --html", "open the timeline"),
+        (f"changeover report {name} -v", "all of it; --html opens the timeline"),
     ]
     if not finding.reason:
         found.append((f"changeover keep {name}", "commit it as a regression"))
@@ -200,6 +200,7 @@ def _shrunk(finding: Finding) -> list[str]:
         (shrinking.steps, "step"),
         (shrinking.choices, "choice"),
         (shrinking.faults, "restart"),
+        *([(shrinking.operations, "operation")] if shrinking.operations[0] else []),
     )
     changed = ", ".join(_size(before, after, noun) for (before, after), noun in sizes)
     smaller = any(before != after for (before, after), _ in sizes)

@@ -121,6 +121,7 @@ class Shrinking:
     budget: int = 0
     ended_by: str = "one-minimal"
     tried: tuple[str, ...] = ()
+    operations: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""The failure report of the terminal: eighty columns, about forty-five lines, one finding.
+"""The failure report of the terminal: eighty columns, forty-five lines for most, one finding.
 
 What broke comes first, in money words; then why this order and no other, the diagram, what to
-type, and the facts of the run. Only a token may be longer than a line, because it must survive
-copy and paste.
+type, and the facts of the run. The full report says besides what held, what the scenario notes,
+and all that followed. Only a token may be longer than a line, because it must survive copy and
+paste.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from harness.findings.anatomy import (
     what_broke,
     where,
 )
-from harness.findings.diagram import diagram
+from harness.findings.diagram import ROWS_MAX, diagram
 from harness.findings.finding import Finding
 from harness.findings.reasons import grounds, orders
 from harness.findings.watched import Change, changes
@@ -41,25 +42,32 @@ __all__ = ["headline", "render_text", "summary_line"]
 
 WIDTH = 80
 _DEVIATIONS_MAX = 6
-_FOLDED_MAX = 3
+_FOLDED_MAX = 2
 _ORDERS_MAX = 4
 _FOLLOWED_MAX = 6
 _HELD_LINES = 2
+_BRIEF_ROWS_MAX = 9
 _WIDE = "   "
 _HEADING_WIDTH = 20
 
 
 def render_text(
-    finding: Finding, *, ascii: bool = False, width: int = WIDTH, test_id: str | None = None
+    finding: Finding,
+    *,
+    full: bool = False,
+    ascii: bool = False,
+    width: int = WIDTH,
+    test_id: str | None = None,
 ) -> str:
     """The report of a finding as lines of text, in ASCII if asked."""
     width = max(width, 60)
+    rows_max = ROWS_MAX if full else _BRIEF_ROWS_MAX
     blocks = (
         _title(finding, width),
-        _broken(finding, width),
-        _followed(finding, width),
+        _broken(finding, width, full=full),
+        _followed(finding, width, full=full),
         _why(finding, width),
-        diagram(finding, width=min(width - 2, 78)),
+        diagram(finding, width=min(width - 2, 78), rows_max=rows_max),
         _reproduce(finding, test_id, width),
         _about(finding, width),
     )
@@ -83,7 +91,7 @@ def _title(finding: Finding, width: int) -> list[str]:
     return [shortened(name, width), f"{place:>{width}}"]
 
 
-def _broken(finding: Finding, width: int) -> list[str]:
+def _broken(finding: Finding, width: int, *, full: bool) -> list[str]:
     message, *reasons = what_broke(finding.violation, brief=True)
     lines = wrapped(f"{message} {cost(finding)}", width)
     lines += wrapped(" ".join(reasons), width)
@@ -91,6 +99,8 @@ def _broken(finding: Finding, width: int) -> list[str]:
     lost = losses(finding.violation)
     lines += ["", *table] if table else []
     lines += wrapped(lost, width, indent="    ") if lost else []
+    if not full:
+        return lines
     green = [line for note in finding.notes for line in wrapped(sentence(note), width)]
     green += _held(finding, width)
     return [*lines, "", *green] if green else lines
@@ -148,11 +158,14 @@ def _padded(text: str, room: int) -> str:
     return text + " " * (room - columns(text))
 
 
-def _followed(finding: Finding, width: int) -> list[str]:
+def _followed(finding: Finding, width: int, *, full: bool) -> list[str]:
+    """All that followed; in brief how much it was, for the money was said at once."""
     told = followed(finding)
     if not told:
         return []
     lines = heading("WHAT FOLLOWED", followed_headline(finding), width)
+    if not full:
+        return lines
     room = max(len(str(one.step)) for one in told)
     for one in told[:_FOLLOWED_MAX]:
         step = f"    step {one.step:>{max(room, 2)}}  "

@@ -56,16 +56,16 @@ def by_constraints(
     constraints: Sequence[Constraint],
     *,
     rest: Chooser | None = None,
-    hurry: Mapping[StepName, str] | None = None,
+    hurry: Mapping[StepName, Sequence[str]] | None = None,
     unkept: list[Constraint] | None = None,
 ) -> Callable[[Callable[[], int]], Chooser]:
     """The chooser that keeps constraints; among what may go ``rest`` chooses, or the first goes.
 
     A fault or orphan that is named strikes as soon as all that must come before it has come, or,
     if nothing must, when something is due that must come after it; others never strike. ``hurry``
-    names actors: while somebody waits for a step, its actor goes before everybody else. What could
-    not be kept, because nothing else could run or what should have come did not come in
-    :data:`PATIENCE_STEPS` steps, is appended to ``unkept``.
+    names actors: while somebody waits for a step, the first of its actors that can goes before
+    everybody else. What could not be kept, because nothing else could run or what should have come
+    did not come in :data:`PATIENCE_STEPS` steps, is appended to ``unkept``.
     """
 
     def chooser(now_ms: Callable[[], int]) -> Chooser:
@@ -81,11 +81,15 @@ class _Keeper:
         self,
         constraints: Sequence[Constraint],
         rest: Chooser | None,
-        hurry: Mapping[StepName, str],
+        hurry: Mapping[StepName, Sequence[str]],
         unkept: list[Constraint],
     ) -> None:
-        #: The constraints whose first step has not come yet.
-        self.open = list(constraints)
+        #: The constraints whose first step has not come yet, by the step that waits, and by that.
+        self.holding: dict[StepName, dict[Constraint, None]] = {}
+        self.opening: dict[StepName, list[Constraint]] = {}
+        for each in constraints:
+            self.holding.setdefault(each.after, {})[each] = None
+            self.opening.setdefault(each.before, []).append(each)
         self.rest = rest
         self.hurry = hurry
         self.unkept = unkept
@@ -98,7 +102,7 @@ class _Keeper:
         self.lanes = frozenset(map(_lane_of, named))
 
     def __call__(self, options: Sequence[Option], step: int) -> int:
-        if not self.open and not self.followers:
+        if not self.holding and not self.followers:
             return self._among(options, [i for i, one in enumerate(options) if not one.optional])
         names = [self._name(option) for option in options]
         index = self._choose(options, names)
@@ -118,7 +122,7 @@ class _Keeper:
         held: list[tuple[int, Constraint]] = []
         striking: dict[StepName, int] = {}
         for index, (option, name) in enumerate(zip(options, names, strict=True)):
-            blocking = self._blocking(name)
+            blocking = None if name is None else next(iter(self.holding.get(name, ())), None)
             if option.optional:
                 if name is not None and blocking is None:
                     striking[name] = index
@@ -149,16 +153,11 @@ class _Keeper:
         self.waited[constraint] = self.waited.get(constraint, 0) + 1
         if self.waited[constraint] > PATIENCE_STEPS:
             self._give_up(constraint)
-        actor = self.hurry.get(constraint.before)
-        if actor and allowed and index < allowed[0]:
-            return [next((at for at in allowed if options[at].actor == actor), allowed[0])]
+        actors = self.hurry.get(constraint.before, ())
+        if actors and allowed and index < allowed[0]:
+            going = (at for actor in actors for at in allowed if options[at].actor == actor)
+            return [next(going, allowed[0])]
         return allowed
-
-    def _blocking(self, name: StepName | None) -> Constraint | None:
-        """What keeps a step from being taken."""
-        if name is None:
-            return None
-        return next((each for each in self.open if each.after == name), None)
 
     def _among(self, options: Sequence[Option], allowed: Sequence[int]) -> int:
         if self.rest is None or len(allowed) < 2:
@@ -166,14 +165,25 @@ class _Keeper:
         return allowed[self.rest([options[index] for index in allowed], 0)]
 
     def _came(self, name: StepName) -> None:
-        for constraint in [each for each in self.open if each.after == name]:
+        for constraint in tuple(self.holding.get(name, ())):
             self._give_up(constraint)
-        self.open = [each for each in self.open if each.before != name]
+        for constraint in self.opening.pop(name, ()):
+            self._release(constraint)
         self.followers.discard(name)
 
     def _give_up(self, constraint: Constraint) -> None:
-        self.unkept.append(constraint)
-        self.open.remove(constraint)
+        if self._release(constraint):
+            self.unkept.append(constraint)
+
+    def _release(self, constraint: Constraint) -> bool:
+        """Let nobody wait for a constraint any longer; whether somebody did."""
+        waiting = self.holding.get(constraint.after, {})
+        if constraint not in waiting:
+            return False
+        del waiting[constraint]
+        if not waiting:
+            del self.holding[constraint.after]
+        return True
 
 
 def now_and_then(seed: int, chance: float) -> Chooser:
@@ -182,6 +192,16 @@ def now_and_then(seed: int, chance: float) -> Chooser:
 
     def choose(options: Sequence[Option], step: int) -> int:
         return generator.randrange(len(options)) if generator.random() < chance else 0
+
+    return choose
+
+
+def holding_back(actor: str) -> Chooser:
+    """The first one, but this actor only when nobody else can go."""
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        others = (index for index, option in enumerate(options) if option.actor != actor)
+        return next(others, 0)
 
     return choose
 

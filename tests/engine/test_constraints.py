@@ -241,7 +241,7 @@ def test_two_that_contradict_each_other_do_not_stop_a_run() -> None:
 def test_whoever_is_waited_for_can_be_hurried() -> None:
     first = Constraint(name("b: put", kind="operation"), name("a: run"))
     a, b, c = task("a: run"), task("b: run"), task("c: run")
-    hurried = by_constraints([first], hurry={first.before: "b: run"})(lambda: 0)
+    hurried = by_constraints([first], hurry={first.before: ("b: run",)})(lambda: 0)
     assert hurried([a, c, b], 1) == 2
     assert hurried([c, a, b], 2) == 0, "nobody waits yet"
 

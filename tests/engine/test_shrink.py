@@ -9,6 +9,7 @@ from random import Random
 import pytest
 import trio
 
+from harness import budget as budget_module
 from harness import shrink as shrink_module
 from harness.confirmation import finding_of
 from harness.engine import Misfit, Run, campaign, execute, follow
@@ -199,7 +200,7 @@ def test_a_limit_of_real_time_is_kept_and_named(
     long_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr(shrink_module, "_monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(budget_module, "_monotonic", lambda: float(next(clock)))
     small = shrink(long_run, budget_runs=800, wall_s=6.5)
     assert small.shrinking.ended_by == "the time limit"
     assert small.shrinking.runs < 40

@@ -20,7 +20,7 @@ from tests.findings.incident import LIQUIDATED, MARKETS, incident
 
 def section(name: str, following: str, finding: Finding | None = None) -> str:
     """One section of the report, in one line."""
-    text = render_text(finding or incident())
+    text = render_text(finding or incident(), full=True)
     return " ".join(text[text.index(name) : text.index(following)].split())
 
 
@@ -149,17 +149,28 @@ def test_a_schedule_that_was_not_shrunk_still_tells_the_story() -> None:
 @pytest.mark.parametrize("ascii", [False, True])
 def test_the_report_is_short_and_narrow(ascii: bool) -> None:
     lines = render_text(incident(), ascii=ascii).splitlines()
-    assert len(lines) <= 58
+    assert len(lines) <= 45
     assert max(map(columns, lines)) <= 80
     assert not ascii or all(line.isascii() for line in lines)
 
 
+def test_the_full_report_says_what_the_short_one_leaves_out() -> None:
+    short, full = render_text(incident()), render_text(incident(), full=True)
+    for words in ("Held: ", "Conservation", "12 more violations", "liquidated that were not"):
+        assert words in full
+    assert "12 more violations; worst: liquidations_are_justified" in short
+    assert "41 accounts lost" in " ".join(short.split()) and " -v  " in short
+    for words in ("Held: ", "Conservation", "liquidated that were not"):
+        assert words not in short
+    assert len(short.splitlines()) < len(full.splitlines()) <= 60
+
+
 def test_all_rules_that_held_are_named_if_two_lines_hold_them() -> None:
-    text = render_text(incident())
+    text = render_text(incident(), full=True)
     held = " ".join(text[text.index("Held:") : text.index("WHAT FOLLOWED")].split())
     assert held == f"Held: {', '.join(incident().held)}."
     many = replace(incident(), held=tuple(f"rule_number_{number}" for number in range(30)))
-    lines = render_text(many).splitlines()
+    lines = render_text(many, full=True).splitlines()
     start = next(number for number, line in enumerate(lines) if "Held:" in line)
     assert lines[start + 1].endswith(" more.")
 
