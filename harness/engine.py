@@ -12,7 +12,8 @@ import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from harness.errors import RefusedError, UntrustworthyError
 from harness.findings.finding import Violation
@@ -24,6 +25,7 @@ from harness.schedule.sandbox import installed
 from harness.schedule.simulation import Ending, Limits, Simulation
 from harness.schedule.strategies.profiling import Profiler
 from harness.schedule.strategies.protocol import Lesson, Profile, choose_first
+from harness.schedule.workload import WITHOUT
 from harness.world.world import World
 
 #: How often the garbage collector runs, in runs of a campaign; never inside a run.
@@ -37,13 +39,17 @@ STUCK = "When no lane can run and no timer is pending, nothing will ever happen 
 LIMITED = "A run ends; one that goes on for ever makes no progress that anybody would see."
 
 
-@dataclass(frozen=True, slots=True)
+#: The fields of a deviation, kept until somebody wants one.
+Departure = tuple[int, int, str, str, str, str, int]
+
+
+@dataclass(frozen=True)
 class Run:
     """What one run did: its schedule, its verdict, and everything a finding is made of."""
 
     scenario: Scenario
     schedule: Schedule
-    deviations: tuple[Deviation, ...]
+    departures: tuple[Departure, ...]
     steps: int
     ended_at_ms: int
     ending: Ending
@@ -64,6 +70,12 @@ class Run:
     offered: tuple[tuple[str, ...], ...] = ()
     profile: Profile | None = None
     covered: tuple[str, ...] = ()
+    operations: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """The choices that are not first-in-first-out; of most runs nobody asks for them."""
+        return tuple(Deviation(*departure) for departure in self.departures)
 
     @property
     def violated(self) -> bool:
@@ -86,7 +98,7 @@ class Run:
             number=number,
             strategy=strategy,
             steps=self.steps,
-            violated=self.violated,
+            broken=tuple(violation.invariant for violation in self.violations),
             profile=self.profile,
             covered=self.covered,
             choices=tuple(sorted(self.schedule.choices.items())),
@@ -169,7 +181,7 @@ def execute(
         stall_s=scenario.stall_s,
         epoch_s=scenario.epoch_s,
     )
-    world = World(simulation, seed=seed, guards=guards, bug=bug)
+    world = World(simulation, seed=seed, guards=guards, bug=bug, without=variant.get(WITHOUT, ""))
     recorder = _Recorder(simulation, world, recorded=recorded, profiled=profiled)
     with simulation:
         simulation.faults_left = scenario.faults_max
@@ -189,9 +201,8 @@ def execute(
         recorder.notes = tuple(filter(None, (text() for text in world.notes.values())))
         wanted = digested and (world.judge.violations or not until_violation)
         recorder.digest = simulation.digest() if wanted or recorded else ""
-    schedule = Schedule(
-        scenario.name, seed, {each.step: each.choice for each in recorder.deviations}, variant
-    )
+    choices = {step: choice for step, choice, *_ in recorder.departures}
+    schedule = Schedule(scenario.name, seed, choices, variant)
     return _run_of(scenario, schedule, recorder)
 
 
@@ -201,7 +212,7 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
     return Run(
         scenario=scenario,
         schedule=schedule,
-        deviations=tuple(recorder.deviations),
+        departures=tuple(recorder.departures),
         steps=simulation.steps,
         ended_at_ms=simulation.now_ms,
         ending=recorder.ending,
@@ -222,6 +233,7 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
         offered=tuple(recorder.offered),
         profile=recorder.profiler.profile if recorder.profiler else None,
         covered=recorder.covered,
+        operations=dict(world.workload.offered),
     )
 
 
@@ -236,7 +248,7 @@ class _Recorder:
         self.recorded = recorded
         self.profiler = Profiler() if profiled else None
         self.until_violation = False
-        self.deviations: list[Deviation] = []
+        self.departures: list[Departure] = []
         self.offered: list[tuple[str, ...]] = []
         self.ending = Ending("finished")
         self.notes: tuple[str, ...] = ()
@@ -246,41 +258,32 @@ class _Recorder:
     def drive(self, choose: Chooser, *, choices_min: int) -> None:
         """Run to the end, judging every step; ask where there are so many options at least."""
         simulation, world, judge = self.simulation, self.world, self.world.judge
-        history = simulation.history
+        apply, clock, history = simulation.apply, simulation.clock, simulation.history
+        told, violations = history.events, judge.violations
         fair_from = simulation.limits.steps * UNFAIR_SHARE
         fair_from_s = simulation.limits.time_s * UNFAIR_SHARE
-        step = 0
+        step, mark = 0, len(told)
         while options := simulation.options():
             step += 1
             index = choose(options, step) if len(options) >= choices_min else 0
             option = options[index]
             if index:
-                self.deviations.append(
-                    Deviation(
-                        step,
-                        index,
-                        option.label,
-                        options[0].label,
-                        option.lane,
-                        option.kind,
-                        simulation.now_ms,
-                    )
-                )
+                first, at_ms = options[0].label, round(clock.now * 1000)
+                departure = (step, index, option.label, first, option.lane, option.kind, at_ms)
+                self.departures.append(departure)
             if self.recorded:
                 self.offered.append(labels(options))
             if self.profiler:
                 self.profiler.note(step, options, option)
-            mark = len(history)
-            simulation.apply(option)
-            if len(history) > mark:
+            apply(option)
+            if len(told) > mark or judge.every_step:
                 events = history.since(mark)
                 world.observe(events)
                 judge.after_step(events, Moment(step, simulation.now_ms))
-            elif judge.every_step:
-                judge.after_step((), Moment(step, simulation.now_ms))
-            if judge.violations and self.until_violation:
-                return
-            if judge.violations or step >= fair_from or simulation.clock.now >= fair_from_s:
+                mark = len(told)
+            if violations or step >= fair_from or clock.now >= fair_from_s:
+                if violations and self.until_violation:
+                    return
                 choose = choose_first
 
 
@@ -288,8 +291,9 @@ def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
     step, at_ms = simulation.steps, simulation.now_ms
     told: list[BaseException] = []
+    failed = [lane for lane in simulation.lanes.values() if lane.error is not None]
     # The main lane comes last: what it raises is mostly what another lane has failed with.
-    for lane in sorted(simulation.lanes.values(), key=lambda lane: lane.name == "main"):
+    for lane in sorted(failed, key=lambda lane: lane.name == "main"):
         for error in _leaves(lane.error):
             if isinstance(error, KeyboardInterrupt):
                 raise error

@@ -111,25 +111,27 @@ def _joined(name: str, parts: list[str]) -> str:
 class History:
     """The events of one run, in their order; only ever appended to."""
 
+    __slots__ = ("events",)
+
     def __init__(self) -> None:
-        self._events: list[Event] = []
+        self.events: list[Event] = []
 
     def append(self, event: Event) -> None:
         """Add what just happened."""
-        self._events.append(event)
+        self.events.append(event)
 
     def since(self, mark: int) -> tuple[Event, ...]:
         """The events after the first ``mark``."""
-        return tuple(self._events[mark:])
+        return tuple(self.events[mark:])
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
+        return iter(self.events)
 
     def __getitem__(self, index: int) -> Event:
-        return self._events[index]
+        return self.events[index]
 
 
 def digest(lines: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
 """One schedule of a campaign by its number: who asks for it, in which process, changes nothing.
 
-Schedules are numbered from 1. Number 1 is first in first out unless other strategies are asked
-for; then come generations of a fixed size. Inside a generation nobody learns; when it is over,
-every worker learns the same lessons. Numbers up to 0 are schedules of the corpus.
+Schedules are numbered from 1. Number 1 is first in first out, whatever strategies are asked for,
+because all of them learn from it; then come generations of a fixed size. Inside a generation nobody
+learns; when it is over, every worker learns the same lessons. Numbers up to 0 are schedules of the
+corpus.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.errors import UsageError
 
@@ -69,12 +69,14 @@ class Option:
     actor that would move; ``kind`` is one of the constants of this module. ``batch_legal`` says
     whether real trio could take this step now without the help of real input or output.
     ``optional`` options (faults, orphans) never have to happen: a run that has only those left
-    is over, or stuck.
+    is over, or stuck. A ``boundary`` makes something durable or public: a crash before it and one
+    after it are different crashes.
     """
 
     __slots__ = ("children", "footprint", "kind", "lane", "ordinal", "parent")
 
     optional = False
+    boundary = False
     #: The option whose step made this one possible, and the how-manieth of its children it is.
     parent: Option | None
     ordinal: int
@@ -120,6 +122,12 @@ class Option:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.label}>"
+
+
+class Moves(list[Any]):
+    """Options all of which have to happen sooner or later: no timers, nothing optional."""
+
+    __slots__ = ()
 
 
 class System(Protocol):

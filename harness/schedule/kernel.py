@@ -10,7 +10,8 @@ find bugs that do not exist.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import types
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from types import SimpleNamespace
@@ -45,6 +46,20 @@ class _GoOn:
 
 
 _GO_ON: Any = _GoOn()
+
+
+@types.coroutine
+def checkpoint() -> Generator[Any, Any, None]:
+    """``trio.lowlevel.checkpoint()`` with one layer instead of three, which halve its price."""
+    yield CancelShieldedCheckpoint
+    if _CONTEXT.task._cancel_status.effectively_cancelled:
+        # What else there is to do then is left to trio: its coroutine, from that point on.
+        rest = trio.lowlevel.checkpoint()
+        rest.send(None)
+        message = rest.send(_GO_ON)
+        while True:
+            message = rest.send((yield message))
+    _CONTEXT.task._cancel_points += 1
 
 
 def check_version(version: str = trio.__version__) -> None:
@@ -129,7 +144,7 @@ class _Wakeup:
 
 
 def _refuse_nesting() -> None:
-    if hasattr(_CONTEXT, "runner"):
+    if "runner" in _CONTEXT.__dict__:
         raise RefusedError(
             "a simulation cannot be stepped from inside trio.run or another simulation; "
             "call it from ordinary synchronous code"
@@ -233,7 +248,8 @@ class Kernel:
         self._outer_library = getattr(sniffio.thread_local, "name", None)
         sys.set_asyncgen_hooks(*self.hooks)
         sniffio.thread_local.name = "trio"
-        _CONTEXT.runner = self.runner
+        self._context = _CONTEXT.__dict__
+        self._context["runner"] = self.runner
         self.entered = True
 
     def leave(self) -> None:
@@ -273,7 +289,8 @@ class Kernel:
 
         That is the commonest step of all, and it costs half as much when trio need not be told.
         """
-        _CONTEXT.task = task
+        context = self._context
+        context["task"] = task
         if self._instruments:
             self._tell("before_task_step", task)
         send, value = task._next_send_fn, task._next_send
@@ -290,10 +307,10 @@ class Kernel:
         if message is CancelShieldedCheckpoint and not self._instruments:
             # What trio's reschedule() does, with an answer that can be given again and again.
             task._schedule_points += 1
-            task._next_send_fn = task.coro.send
+            task._next_send_fn = send if value is _GO_ON else task.coro.send
             task._next_send = _GO_ON
-            task._abort_func = task.custom_sleep_data = None
-            del _CONTEXT.task
+            task.custom_sleep_data = None
+            del context["task"]
             return True
         if final is not None:
             self.runner.task_exited(task, final)
@@ -301,7 +318,7 @@ class Kernel:
             self._heed(task, message)
         if self._instruments:
             self._tell("after_task_step", task)
-        del _CONTEXT.task
+        del context["task"]
         return False
 
     def _tell(self, hook: str, *details: object) -> None:

@@ -9,11 +9,13 @@ trio and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import trio
 
+from harness.schedule import kernel
 from harness.schedule.choices import Footprint
 from harness.schedule.sandbox import active
 
@@ -27,8 +29,13 @@ def declare(*resources: str, how: str = "write") -> None:
     """
     simulation = active()
     if simulation is not None and (running := simulation.running_task) is not None:
-        place = f"memory/{running.lane}/"
-        running.footprint = Footprint([(place + resource, how) for resource in resources])
+        running.footprint = _footprint(running.lane, resources, how)
+
+
+@lru_cache(maxsize=4096)
+def _footprint(lane: str, resources: tuple[str, ...], how: str) -> Footprint:
+    """Some of the memory of a lane; a program says the same again and again."""
+    return Footprint([(f"memory/{lane}/{resource}", how) for resource in resources])
 
 
 async def touch(resource: str, how: str = "write") -> None:
@@ -37,8 +44,16 @@ async def touch(resource: str, how: str = "write") -> None:
     ``how`` is ``'read'`` or ``'write'``. The promise is the target's own: a step that touches
     other memory as well can hide a race from a proof, though not from a search.
     """
-    declare(resource, how=how)
-    await trio.lowlevel.checkpoint()
+    await _access(resource, how)
+
+
+def _access(resource: str, how: str) -> Awaitable[None]:
+    """What :func:`touch` waits for."""
+    simulation = active()
+    if simulation is None or (running := simulation.running_task) is None:
+        return trio.lowlevel.checkpoint()
+    running.footprint = _footprint(running.lane, (resource,), how)
+    return kernel.checkpoint()
 
 
 class Shared(Generic[T]):
@@ -55,23 +70,23 @@ class Shared(Generic[T]):
 
     async def get(self) -> T:
         """Read it."""
-        await touch(self.name, "read")
+        await _access(self.name, "read")
         return self.value
 
     async def set(self, value: T) -> None:
         """Write it."""
-        await touch(self.name)
+        await _access(self.name, "write")
         self.value = value
 
     async def update(self, function: Callable[[T], T]) -> T:
         """Read, compute and write it in one step that nobody can come between; the new value."""
-        await touch(self.name)
+        await _access(self.name, "write")
         self.value = function(self.value)
         return self.value
 
     async def compare_and_set(self, expected: T, value: T) -> bool:
         """Write it in one step if it is what was expected; whether it was."""
-        await touch(self.name)
+        await _access(self.name, "write")
         if self.value != expected:
             return False
         self.value = value

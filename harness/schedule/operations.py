@@ -28,6 +28,7 @@ class Operation(Option):
     """A request that could take effect now."""
 
     __slots__ = (
+        "boundary",
         "condition",
         "describe_wait",
         "effect",
@@ -56,9 +57,11 @@ class Operation(Option):
         queue: str,
         describe_wait: Callable[[], str] | None,
         on_crash: str,
+        boundary: bool,
         number: int,
     ) -> None:
         super().__init__(kind=OPERATION, lane=lane, footprint=footprint)
+        self.boundary = boundary
         self.condition = footprint if condition is None else condition
         self.queue = queue
         self.simulation = simulation

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from harness.schedule.books import Books
-from harness.schedule.choices import NOTHING, OPERATION, ORPHAN, Footprint
+from harness.schedule.choices import NOTHING, OPERATION, ORPHAN, Footprint, Moves
 from harness.schedule.operations import Decision, Fault, Operation
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Requests(Books, ABC):
         super().__init__(seed)
         #: What could happen now, in the order in which it became possible, and what became so in
         #: this step; how many of them ask first whether they may.
-        self.ready: list[Any] = []
+        self.ready = Moves()
         self.arrivals: list[Any] = []
         self.conditional = 0
         self.decisions: list[tuple[Decision, ...]] = []
@@ -77,6 +77,7 @@ class Requests(Books, ABC):
         condition: Footprint | None = None,
         describe_wait: Callable[[], str] | None = None,
         on_crash: str = "orphan",
+        boundary: bool = False,
     ) -> T:
         """Ask another process for something; ``effect`` runs at the moment the scheduler chooses.
 
@@ -85,7 +86,8 @@ class Requests(Books, ABC):
         ``condition`` is what decides that, if it is not what the operation touches. If the
         lane dies meanwhile the request becomes an orphan that may or may not still take effect;
         with ``on_crash='drop'`` it dies too, with ``'continue'`` it surely takes effect. A
-        cancelled sender stops waiting, but what it had sent goes on.
+        cancelled sender stops waiting, but what it had sent goes on. A ``boundary`` makes
+        something durable or public.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         owner = self.tasks[trio.lowlevel.current_task()]
@@ -100,6 +102,7 @@ class Requests(Books, ABC):
             queue="",
             describe_wait=describe_wait,
             on_crash=on_crash,
+            boundary=boundary,
         )
 
         def abort(_: Callable[[], None]) -> trio.lowlevel.Abort:
@@ -120,6 +123,7 @@ class Requests(Books, ABC):
         condition: Footprint | None = None,
         queue: str = "",
         on_crash: str = "continue",
+        boundary: bool = False,
     ) -> Operation:
         """Let something happen later that nobody waits for, such as the arrival of a message.
 
@@ -136,6 +140,7 @@ class Requests(Books, ABC):
             queue=queue,
             describe_wait=None,
             on_crash=on_crash,
+            boundary=boundary,
         )
 
     def _issue(self, name: str, effect: Callable[[], Any], **details: Any) -> Operation:
@@ -193,7 +198,7 @@ class Requests(Books, ABC):
             return
         lane.alive = False
         self.timers.forget(lane.name)
-        self.ready = [option for option in self.ready if self._survives(option, lane)]
+        self.ready = Moves(option for option in self.ready if self._survives(option, lane))
         self.arrivals = [option for option in self.arrivals if self._survives(option, lane)]
         self.conditional = sum(
             option.kind == OPERATION and option.enabled is not None

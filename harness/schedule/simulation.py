@@ -93,6 +93,8 @@ class Simulation(Requests):
         finally:
             self.world.leave()
             self.kernel.leave()
+            # Who looks back at us would keep us until the garbage collector comes.
+            del self.timers.simulation, self.world.simulation
 
     @property
     def kernel(self) -> Kernel:
@@ -123,12 +125,12 @@ class Simulation(Requests):
         main = self._main
         if main is not None and main.finished:
             return self._end("finished")
-        ready = self.ready
-        if ready and not (
-            self.timers.pending or self.conditional or self.faults_left or self.orphans
-        ):
-            return ready
-        return self._all_options()
+        ready, timers = self.ready, self.timers
+        if not ready or timers.pending or timers.due:
+            return self._all_options()
+        if self.conditional or self.faults_left or self.orphans:
+            return self._all_options()
+        return ready
 
     def apply(self, option: Option) -> None:
         """Make one option happen and return when nothing moves any more without us."""
@@ -162,23 +164,24 @@ class Simulation(Requests):
         else:
             lane.upcoming -= 1
             self.batch_legal = False
-        option.last_step = self.steps
         option.footprint = NOTHING
         self.running_task = option
         goes_on = kernel.advance(option.task)
         self.running_task = None
-        if goes_on and lane.alive:
-            if self.arrivals or self.idle_tasks:
-                self.arrivals.append(option)
-                self.admit()
-            else:
-                lane.arrive(option)
-                self.ready.append(option)
+        if goes_on and lane.alive and not (self.arrivals or self.idle_tasks):
+            # The commonest end of a step, as admit() would do it: this task is all that arrives,
+            # and its lane is in the middle of a batch.
+            option.batch = lane.batch + 1
+            lane.upcoming += 1
+            self.ready.append(option)
         else:
-            if goes_on:
+            option.last_step = self.steps
+            if goes_on and lane.alive:
+                self.arrivals.append(option)
+            elif goes_on:
                 self.dead.append(option.task)
             self.admit()
-        if lane.started and not lane.current:
+        if not lane.current and lane.started:
             lane.roll()
 
     def _all_options(self) -> Sequence[Option]:
@@ -186,7 +189,7 @@ class Simulation(Requests):
         now, pending = self.clock.now, self.timers.pending
         if pending and pending[0][0] <= now:
             self.timers.fall_due(now)
-        offered: list[Option] = self.ready[:]
+        offered: list[Option] = list(self.ready)
         if self.conditional:
             offered = [
                 option
@@ -254,6 +257,8 @@ class Simulation(Requests):
             self._unstarted.append((actor, name, root))
         else:
             self._start(actor, name, root)
+        if self.unwinding:
+            actor.scope.cancel()  # too late to do anything but clean up
         return actor
 
     def _start(self, lane: Lane, name: str, root: Callable[[], Any]) -> None:
@@ -292,9 +297,7 @@ class Simulation(Requests):
             if option is None:
                 self.idle_tasks.append(task)
                 return
-        if self.unwinding:
-            self.dead.append(task)
-        elif option.lane_of.alive:
+        if option.lane_of.alive and not self.unwinding:
             self.arrivals.append(option)
         else:
             self.dead.append(task)
@@ -325,11 +328,10 @@ class Simulation(Requests):
             if not parent:
                 return None
             lane = parent.lane_of
-        name = task.name.rsplit(".", 1)[-1]
         self.numbers += 1
-        option = TaskOption(self, lane, task, name=lane.name_task(name), order=self.numbers)
+        name = lane.name_task(task.name.rpartition(".")[2])
+        option = self.tasks[task] = TaskOption(lane, task, name=name, order=self.numbers)
         self.give_birth(option)
-        self.tasks[task] = option
         return option
 
     def _settle(self, kernel: Kernel) -> None:

@@ -81,6 +81,8 @@ class Timers:
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.pending: list[tuple[float, int, TimerOption]] = []
+        #: How many stand in line already.
+        self.due = 0
         self._by_scope: dict[trio.CancelScope, TimerOption] = {}
         self._count = 0
 
@@ -102,6 +104,7 @@ class Timers:
         if option is None:
             return
         if option.due:
+            self.due -= 1
             if option in self.simulation.ready:
                 self.simulation.ready.remove(option)
         else:
@@ -122,6 +125,7 @@ class Timers:
         while self.pending and self.pending[0][0] <= now:
             option = self.pending.pop(0)[2]
             option.due = True
+            self.due += 1
             self.simulation.ready.append(option)
 
     def coming(self, now: float, stall_s: float) -> list[Option]:

@@ -9,7 +9,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from harness.schedule.choices import TASK
+from harness.schedule.choices import TASK, Moves
 from harness.schedule.kernel import close_coroutine
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def cancel_all(simulation: Simulation) -> bool:
     """Cancel every task that is left; whether all of them let themselves be cancelled."""
     waiting = [*simulation.ready, *simulation.arrivals]
     simulation.dead += [option.task for option in waiting if option.kind == TASK]
-    simulation.ready, simulation.arrivals = [], []
+    simulation.ready, simulation.arrivals = Moves(), []
     simulation.unwinding = True
     for lane in simulation.lanes.values():
         lane.scope.cancel()

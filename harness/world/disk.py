@@ -73,7 +73,7 @@ class Disk:
         def effect(site: Site | None) -> None:
             self._platter.force_file(self._file(path))
 
-        await self._send("fsync", effect, (path, "write"))
+        await self._send("fsync", effect, (path, "write"), boundary=True)
 
     async def rename(self, path: str, new_path: str) -> None:
         """Give a file another name, in one moment replacing what had it."""
@@ -82,7 +82,7 @@ class Disk:
             self._platter.move(self._file(path), new_path, path)
             self._tell("write", "rename", path, after=new_path, site=site)
 
-        await self._send("rename", effect, (path, "write"), (new_path, "write"))
+        await self._send("rename", effect, (path, "write"), (new_path, "write"), boundary=True)
 
     async def delete(self, path: str) -> None:
         """Delete a file; raises :class:`FileNotFoundError` if there is none."""
@@ -91,11 +91,13 @@ class Disk:
             self._platter.move(self._file(path), "", path)
             self._tell("write", "delete", path, after="no file", site=site)
 
-        await self._send("delete", effect, (path, "write"))
+        await self._send("delete", effect, (path, "write"), boundary=True)
 
     async def sync_directory(self) -> None:
         """Make all names durable: what was created, renamed or deleted stays so."""
-        await self._send("fsync", lambda site: self._platter.force_directory(), ("*", "write"))
+        await self._send(
+            "fsync", lambda site: self._platter.force_directory(), ("*", "write"), boundary=True
+        )
 
     # --- for the nemesis ---------------------------------------------------------------------
 
@@ -136,7 +138,11 @@ class Disk:
     # --- one request -------------------------------------------------------------------------
 
     async def _send(
-        self, verb: str, effect: Callable[[Site | None], T], *touched: tuple[str, str]
+        self,
+        verb: str,
+        effect: Callable[[Site | None], T],
+        *touched: tuple[str, str],
+        boundary: bool = False,
     ) -> T:
         site = site_of_caller()
         resources = [(f"{self.name}/{path}", how) for path, how in touched]
@@ -153,6 +159,7 @@ class Disk:
             perform,
             footprint=Footprint(resources),
             on_crash="drop",
+            boundary=boundary,
         )
 
     def _file(self, path: str) -> File:

@@ -207,6 +207,7 @@ class Network:
             place=call.address,
             resource=f"{self.name}/answers/{call.lane.name}",
             lost=lambda: self._silence(call),
+            boundary=True,
         )
         self.wire.launch(answer)
         call.answers.append(answer)
@@ -272,6 +273,7 @@ class Network:
                 resource=f"{self.name}/{topic}/{reader.name}",
                 connection=(sender.name, f"{topic}/{reader.name}"),
                 target=subscription,
+                boundary=True,
             )
         )
 

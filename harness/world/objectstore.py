@@ -155,6 +155,7 @@ class ObjectStore:
             perform,
             footprint=Footprint(((resource, how),)),
             on_crash="drop" if how == "read" else "orphan",
+            boundary=how == "write",
         )
 
     def _set(self, verb: str, key: str, value: Any, site: Site | None) -> str:

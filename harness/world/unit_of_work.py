@@ -191,6 +191,7 @@ class UnitOfWork:
             footprint=Footprint((f"{database.name}/{t}/{key}", how) for (t, key), how in touched),
             enabled=lambda: not self.over or self.failure is not None,
             on_crash="orphan",
+            boundary=bool(self.writes),
         )
 
     def _take_effect(self) -> None:

@@ -25,10 +25,12 @@ class Flight:
 
     ``deliver`` is what happens when it lands, ``lost`` when it never does. ``receiver`` names the
     service it goes to now; ``connection`` orders it among others, None if nothing does.
-    ``place`` is the address or topic, and ``target`` whatever would have to live to receive it.
+    ``place`` is the address or topic, and ``target`` whatever would have to live to receive it. A
+    ``boundary`` tells others what the sender has done.
     """
 
     __slots__ = (
+        "boundary",
         "connection",
         "deliver",
         "in_air",
@@ -56,6 +58,7 @@ class Flight:
         connection: tuple[str, str] | None = None,
         lost: Callable[[], None] | None = None,
         target: object = None,
+        boundary: bool = False,
     ) -> None:
         self.label = label
         self.deliver = deliver
@@ -66,6 +69,7 @@ class Flight:
         self.connection = connection
         self.lost = lost
         self.target = target
+        self.boundary = boundary
         self.in_air = False
         self.queue: deque[Flight] | None = None
         self.offers: list[Fault] = []
@@ -111,6 +115,7 @@ class Wire:
             condition=reads(f"{self.name}/cuts", f"{self.name}/listeners/{flight.place}"),
             queue="" if flight.queue is None else "/".join((self.name, *(flight.connection or ()))),
             on_crash="orphan",
+            boundary=flight.boundary,
         )
         if self.drops or self.duplicates:
             self._offer_faults(flight)
@@ -211,6 +216,7 @@ class Wire:
                 resource=flight.resource,
                 connection=flight.connection,
                 target=flight.target,
+                boundary=flight.boundary,
             )
         )
 

@@ -7,8 +7,9 @@ every verdict needs: which restart was going on while which write happened.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import trio
@@ -20,6 +21,7 @@ from harness.history import Event, derive_seed
 from harness.invariants import Invariant, Judge, invariant_of
 from harness.schedule.choices import reads, writes
 from harness.schedule.simulation import Simulation
+from harness.schedule.workload import Workload
 from harness.world.coverage import Coverage
 from harness.world.database import Database
 from harness.world.disk import Disk
@@ -41,13 +43,15 @@ class World:
         seed: int = 0,
         guards: frozenset[str] = frozenset(),
         bug: str = "",
+        without: str = "",
     ) -> None:
         self.simulation = simulation
         self.seed = seed
         self.guards = guards
         self.bug = bug
-        self.judge = Judge(self.phase_of)
+        self.workload = Workload(without)
         self.services: dict[str, Service] = {}
+        self.judge = Judge(partial(phase_of, self.services))
         self.notes: dict[str, Callable[[], str]] = {}
         self.reached: dict[str, int] = {}
         self.writes = 0
@@ -110,6 +114,14 @@ class World:
         result: T = await self.finished(self.start_client(name, run, *arguments))
         return result
 
+    def does(self, client: str) -> bool:
+        """Whether a client does what he has come to, or this schedule leaves that out.
+
+        ``for amount in amounts: if world.does("trader"): …`` lets the shrinker find out which of
+        his operations a bug needs. Every one is done unless a finding was shrunk.
+        """
+        return self.workload.does(client)
+
     # --- data -------------------------------------------------------------------------------
 
     @property
@@ -171,6 +183,7 @@ class World:
 
     def watch(self, prefix: str, function: Callable[[Event], None]) -> None:
         """Tell a function of every event on resources with this prefix, before the rules judge."""
+        self.simulation.touches("watch/*")
         self._watchers.append((prefix, function))
 
     def watching(self, resource: str) -> tuple[str, ...]:
@@ -293,9 +306,14 @@ class World:
 
     def phase_of(self, lane: str) -> str:
         """The phase in which a lane's incarnation is; empty for what is no service."""
-        for service in self.services.values():
-            for life in service.lives:
-                if life.name == lane:
-                    service.touches("read")
-                    return life.phase
-        return ""
+        return phase_of(self.services, lane)
+
+
+def phase_of(services: Mapping[str, Service], lane: str) -> str:
+    """The phase in which a lane's incarnation is; empty for what is no service."""
+    for service in services.values():
+        for life in service.lives:
+            if life.name == lane:
+                service.touches("read")
+                return life.phase
+    return ""

@@ -16,8 +16,9 @@ from time import perf_counter
 from harness.engine import Run, campaign, execute
 from harness.scenario import Scenario, find
 from harness.schedule.strategies.portfolio import Rotation, parse_names
-from harness.schedule.strategies.protocol import Seen
+from harness.schedule.strategies.protocol import Lesson, Seen
 from harness.shrink import shrink
+from harness.trial import last_of_generation
 from scenarios import paradex
 from tests.benchmarks.table import WIDTH, say
 
@@ -37,6 +38,7 @@ class Search:
 def search(scenario: Scenario, strategies: str, *, seed: int, schedules: int) -> Search:
     """The schedules that the default search would run, until a rule is broken."""
     rotation, seen = Rotation(parse_names(strategies), seed=seed), Seen()
+    lessons: list[Lesson] = []
     for number in range(1, schedules + 1):
         turn = rotation.next(seen)
         if turn is None:
@@ -45,7 +47,9 @@ def search(scenario: Scenario, strategies: str, *, seed: int, schedules: int) ->
         run = execute(scenario, seed=seed, choose=choose, profiled=strategy == "fifo")
         if run.violated:
             return Search(seed, number, strategy, run)
-        seen = seen.after([run.lesson(number, strategy)])
+        lessons.append(run.lesson(number, strategy))
+        if number == last_of_generation(number):
+            seen, lessons = seen.after(lessons), []
     return Search(seed, schedules)
 
 

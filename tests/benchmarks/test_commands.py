@@ -65,6 +65,15 @@ def test_detection_counts_schedules_and_shrinks() -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_every_bug_is_small_and_explained_and_comes_back_after_an_edit() -> None:
+    bugs = ("lazy01", "reorder_3", "ack_before_write", "index_zero")
+    done = command("tests.benchmarks.explained", "--budget", "300", "--bugs", *bugs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"(?m)^(\w+) +\d+ -> \d+  yes +(?:\d+) +\d +yes", done.stdout) == list(bugs)
+    assert f"{len(bugs)} of {len(bugs)}: one-minimal" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 90
+
+
 def test_random_schedules_are_the_same_runs_in_two_processes() -> None:
     done = command("tests.benchmarks.determinism", "--schedules", "20")
     assert done.returncode == 0, done.stdout + done.stderr

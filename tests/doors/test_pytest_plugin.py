@@ -157,7 +157,7 @@ def test_the_ci_profile_tells_what_was_tried(
     pytester.makepyfile(test_deposits=LOSSY_AND_SOUND.replace('"lossy", ', ""))
     lines = typed("--race-profile=ci", "--race-schedules=30")
     assert any(line.startswith("changeover: profile ci, seed ") for line in lines)
-    assert any(line.startswith("  strategies  fifo 1, sweep ") for line in lines)
+    assert any(line.startswith("  strategies  fifo 1, surw ") for line in lines)
     assert lines[-1] == "exit 0"
 
 

@@ -11,7 +11,7 @@ from tests.engine.test_campaign import CALM, lossy, plan
 def test_statistics_add_up() -> None:
     told_of: list[int] = []
     result = explore(
-        lossy(), plan(seed=2), on_progress=lambda now: told_of.append(now.statistics.schedules)
+        lossy(), plan(seed=0), on_progress=lambda now: told_of.append(now.statistics.schedules)
     )
     statistics = result.statistics
     assert told_of == list(range(1, 61))

@@ -75,14 +75,14 @@ def test_most_runs_keep_most_of_a_run_of_the_corpus() -> None:
 
 
 def test_only_runs_with_news_are_kept_and_never_those_that_broke_a_rule() -> None:
-    def lesson(number: int, *names: str, violated: bool = False) -> Lesson:
-        return Lesson(number, "random", 9, violated, covered=names, choices=((number, 1),))
+    def lesson(number: int, *names: str, broken: tuple[str, ...] = ()) -> Lesson:
+        return Lesson(number, "random", 9, broken, covered=names, choices=((number, 1),))
 
-    lessons = [lesson(1), lesson(2, "a"), lesson(3, "a"), lesson(4, "a", "b", violated=True)]
+    lessons = [lesson(1), lesson(2, "a"), lesson(3, "a"), lesson(4, "a", "b", broken=("rule",))]
     lessons += [lesson(5, "b", "c"), lesson(6, "c", "d")]
     corpus = Seen().after(reversed(lessons)).corpus
     assert [entry.choices[0][0] for entry in corpus.entries] == [2, 5, 6]
-    assert corpus.counts == {"a": 3, "b": 2, "c": 2, "d": 1}
+    assert corpus.counts == {"a": 3, "b": 2, "c": 2, "d": 1, "broke rule": 1}
     assert corpus.energies == (1 / 3, 1.0, 1.5)
     halves = Seen().after(lessons[:3]).after(lessons[3:])
     assert halves.corpus == corpus
@@ -114,4 +114,4 @@ def test_a_campaign_can_ask_for_it_and_leaves_its_choices_as_they_are() -> None:
     assert STRATEGIES["guided"] is guided
     rotation = Rotation(("guided",), seed=3)
     turns = [rotation.next(Seen()) for _ in range(4)]
-    assert [turn[0] for turn in turns if turn] == ["guided"] * 4
+    assert [turn[0] for turn in turns if turn] == ["fifo", *["guided"] * 3]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.schedule.choices import FAULT, ORPHAN, TASK, TIMER, Chooser, Option
+from harness.schedule.choices import FAULT, ORPHAN, TASK, TIMER, Chooser, Option, reads, writes
 from harness.schedule.strategies.pct import pct
 from harness.schedule.strategies.portfolio import PORTFOLIO, STRATEGIES, Rotation, parse_names
 from harness.schedule.strategies.protocol import Profile, Seen, spread
@@ -171,10 +171,12 @@ def test_faults_are_few_and_anywhere(name: str) -> None:
 @pytest.mark.parametrize("name", ["random", "pct(2)"])
 def test_an_orphan_lands_now_or_late_or_never(name: str) -> None:
     landings = []
+    reader, late = Fake("a: get"), orphan()
+    reader.footprint, late.footprint = reads("row"), writes("row")
     for seed in range(200):
         chooser = chooser_of(name, number=0, seed=seed, seen=Seen(steps=50))
         assert chooser is not None
-        options: list[Option] = [task("a: run"), task("b: run"), orphan()]
+        options: list[Option] = [reader, task("b: run"), late]
         taken = walked(chooser, [options] * 50)
         landings.append(taken.index(2) + 1 if 2 in taken else 0)
     assert sum(0 < step <= 5 for step in landings) > 30
@@ -266,8 +268,17 @@ def test_a_frozen_actor_is_not_woken_by_its_own_timer() -> None:
 # --- the rotation -------------------------------------------------------------------------------
 
 
-def turns(names: Sequence[str], count: int, *, seed: int = 1) -> list[str]:
-    """The names of the first runs of a rotation; the fifo run shows two places for a fault."""
+def turns(
+    names: Sequence[str],
+    count: int,
+    *,
+    seed: int = 1,
+    faults: Sequence[tuple[int, int]] = ((3, 2), (5, 2)),
+    points: int = 40,
+) -> list[str]:
+    """The names of the first runs of a rotation; what the fifo run shows are these places for a
+    fault, and so many points for a delay.
+    """
     rotation = Rotation(names, seed=seed)
     seen = Seen()
     taken = []
@@ -277,7 +288,8 @@ def turns(names: Sequence[str], count: int, *, seed: int = 1) -> list[str]:
             break
         taken.append(turn[0])
         if turn[0] == "fifo":
-            seen = Seen(40, profile=Profile(((3, 2), (5, 2))))
+            widths = tuple((step, 2) for step in range(1, points + 1))
+            seen = Seen(40, profile=Profile(tuple(faults), widths))
     return taken
 
 
@@ -294,15 +306,32 @@ def test_an_exhausted_strategy_leaves_and_the_others_go_on() -> None:
     assert turns(("fifo", "sweep"), 60) == ["fifo", "sweep", "sweep"]
 
 
-def test_the_sweep_alone_learns_from_one_run_in_order() -> None:
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_whoever_searches_alone_learns_from_one_run_in_order(name: str) -> None:
+    taken = turns((name,), 4)
+    assert [each.partition(",")[0] for each in taken[:2]] == ["fifo", name][: len(taken)]
+    assert taken.count("fifo") == 1
+
+
+def test_a_run_in_order_that_is_asked_for_later_was_there_already() -> None:
     assert turns(("sweep",), 9) == ["fifo", "sweep", "sweep"]
-    assert turns(("sweep", "random"), 4)[0] == "fifo"
-    assert turns(("random",), 2) == ["random", "random, batch-legal"]
+    assert turns(("sweep", "fifo"), 9) == ["fifo", "sweep", "sweep"]
+
+
+@pytest.mark.parametrize(("points", "few"), [(0, 0), (2, 5), (3, 9), (4, 4), (10, 10), (11, 0)])
+def test_few_delays_come_before_the_rotation_where_no_fault_can_strike(
+    points: int, few: int
+) -> None:
+    turn = list(PORTFOLIO[1:3])
+    taken = turns(PORTFOLIO, few + 3, faults=(), points=points)
+    assert taken == ["fifo", *["delay(2)"] * few, *turn]
+    assert turns(PORTFOLIO, 3, faults=((3, 2),), points=points) == ["fifo", *turn]
+    assert "delay(2)" not in turns(("random", "pos"), 12, faults=(), points=points)
 
 
 def test_every_second_walk_is_batch_legal() -> None:
-    taken = turns(("random", "pct(3)"), 8)
-    assert taken == [
+    taken = turns(("random", "pct(3)"), 9)
+    assert taken[1:] == [
         "random",
         "pct(3)",
         "random, batch-legal",
@@ -314,6 +343,7 @@ def test_every_second_walk_is_batch_legal() -> None:
     ]
     offered: list[Option] = [task("a: run"), *(task(f"{x}: run", batch_legal=False) for x in "bcd")]
     rotation = Rotation(("random",), seed=3)
+    assert rotation.next(Seen()) is not None
     for number in range(10):
         turn = rotation.next(Seen())
         assert turn is not None
@@ -333,7 +363,7 @@ def test_the_same_seed_is_the_same_sequence_of_runs() -> None:
 
     assert sequence(5) == sequence(5)
     assert sequence(5) != sequence(6)
-    walks = [taken for _, taken in sequence(5)]
+    walks = [taken for _, taken in sequence(5)[1:]]
     assert len(set(walks)) == len(walks)
 
 

@@ -21,12 +21,19 @@ Story = Callable[[World], Awaitable[object]]
 class Fake(Option):
     """An option that only looks like one."""
 
-    __slots__ = ("_actor", "_label", "_legal", "_optional")
+    __slots__ = ("_actor", "_label", "_legal", "_optional", "boundary")
 
     def __init__(
-        self, label: str, *, kind: str = TASK, actor: str = "", batch_legal: bool = True
+        self,
+        label: str,
+        *,
+        kind: str = TASK,
+        actor: str = "",
+        batch_legal: bool = True,
+        boundary: bool = False,
     ) -> None:
         super().__init__(kind=kind, lane=label.partition(":")[0])
+        self.boundary = boundary
         self._label = label
         self._actor = actor or label
         self._legal = batch_legal

@@ -134,6 +134,21 @@ def test_a_crashed_lane_ends_quietly(program: Program) -> None:
     gc.collect()
 
 
+def test_a_lane_that_clean_up_code_starts_is_cancelled_at_once() -> None:
+    simulation = Simulation()
+
+    async def start_another_one() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            simulation.spawn("late", leave_tasks_behind)
+
+    simulation.spawn("service", start_another_one)
+    with simulation:
+        simulation.apply(simulation.options()[0])
+    assert simulation_module._spare == [simulation.kernel]
+
+
 def test_a_simulation_that_is_never_entered_ends_quietly() -> None:
     simulation = Simulation()
     simulation.spawn("main", leave_tasks_behind, main=True)
@@ -170,6 +185,22 @@ def test_nothing_keeps_a_run_alive(program: Program) -> None:
     del simulation
     gc.collect()
     assert [reference() for reference in alive] == [None, None]
+
+
+def test_a_run_of_tasks_alone_leaves_the_garbage_collector_nothing_to_do() -> None:
+    async def two_tasks() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.lowlevel.checkpoint)
+            nursery.start_soon(trio.sleep, 1)
+
+    alive = weakref.ref(run(two_tasks))
+    gc.disable()
+    try:
+        # The kernel holds the last run until it serves another one.
+        run(two_tasks)
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_clean_up_code_cannot_change_the_history_or_act_on_the_world() -> None:

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from harness.errors import StepNeverYieldsError
+from harness.schedule.choices import Moves
 from harness.schedule.simulation import Limits, Simulation
 from tests.schedule.runs import every_run, run, step_through, take
 
@@ -59,6 +60,18 @@ def test_timers_close_together_strike_in_either_order(first_s: float, second_s: 
     for _ in every_run(build):
         pass
     assert {tuple(log) for log in logs} == {("one", "two"), ("two", "one")}
+
+
+def test_options_are_called_moves_only_while_no_timer_is_among_them() -> None:
+    simulation, kinds = two_sleepers([], 5, 5), []
+    with simulation:
+        while options := simulation.options():
+            kinds.append((type(options) is Moves, {option.kind for option in options}))
+            simulation.apply(options[0])
+    assert (True, {"task"}) in kinds
+    # The other timer is due by then: it stands in line behind the task that the first one woke.
+    assert (False, {"timer", "task"}) in kinds
+    assert all("timer" not in offered for moves, offered in kinds if moves)
 
 
 def test_a_timer_beyond_the_longest_stall_has_to_wait() -> None:

@@ -20,7 +20,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What was covered in how many runs, and the runs that came there first."""
+    """What was covered, or broken, in how many runs, and the runs that came there first."""
 
     entries: tuple[Entry, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)

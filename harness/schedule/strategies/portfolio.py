@@ -8,8 +8,9 @@ from random import Random
 from harness.errors import closest
 from harness.history import derive_seed
 from harness.schedule.choices import Chooser
-from harness.schedule.strategies.delay import delay
+from harness.schedule.strategies.delay import delay, whole_levels
 from harness.schedule.strategies.guided import guided
+from harness.schedule.strategies.merit import favourite
 from harness.schedule.strategies.pct import pct
 from harness.schedule.strategies.pos import pos
 from harness.schedule.strategies.protocol import Seen, Strategy
@@ -28,28 +29,32 @@ STRATEGIES: Mapping[str, Strategy] = {
     **{f"delay({bound})": delay(bound) for bound in range(1, 4)},
     **{f"pct({depth})": pct(depth) for depth in range(2, 11)},
 }
-#: What runs by default: first-in-first-out, then these in turn until each has no more to try.
+#: What takes turns by default, until each has no more to try. Half of it goes by what steps touch;
+#: the rest is for programs that do not say so, for faults alone, and for what covers something new.
 PORTFOLIO = (
     "fifo",
+    "surw",
+    "pos",
     "sweep",
     "surw",
-    "random",
-    "pct(3)",
-    "surw",
-    "sweep",
-    "delay(2)",
     "random",
     "pos",
     "surw",
-    "pct(2)",
-    "random",
-    "pct(5)",
+    "pct(3)",
+    "delay(2)",
+    "surw",
+    "pos",
+    "guided",
+    "surw",
+    "pct(10)",
 )
 #: Walks every second of which is kept to the lockstep of real trio. The others promise something
 #: about all orders, which they could not keep under a restriction.
 LOCKSTEP = ("random", "pct")
-#: What learns from the first-in-first-out run and therefore comes after it.
-LEARNERS = ("sweep", "surw", "delay")
+#: What comes before the rotation if no fault can strike, as far as it is few runs.
+SYSTEMATIC, SYSTEMATIC_MAX = "delay(2)", 10
+#: One run in so many is given to the strategy that showed most of late.
+FAVOURED_SHARE = 3
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -68,13 +73,14 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 class Rotation:
-    """Turns a list of strategies into one run after the other; some of them batch-legal."""
+    """Turns a list of strategies into one run after the other; some of them batch-legal.
+
+    The first run is first-in-first-out whatever the list says: what it shows (how long a run is,
+    where faults can strike, who touches what) is what all others begin with.
+    """
 
     def __init__(self, names: Sequence[str], *, seed: int) -> None:
         self.names = list(names)
-        learner = next((i for i, name in enumerate(names) if name.startswith(LEARNERS)), None)
-        if learner is not None and "fifo" not in self.names[:learner]:
-            self.names.insert(0, "fifo")
         self.seed = seed
         self._turn = 0
         self._count: dict[str, int] = {}
@@ -82,7 +88,8 @@ class Rotation:
     def next(self, seen: Seen) -> tuple[str, Chooser] | None:
         """The next run: its strategy's name and chooser; nothing when all are exhausted."""
         while self.names:
-            name = self.names[self._turn % len(self.names)]
+            early = self._out_of_turn(seen)
+            name = early or self.names[self._turn % len(self.names)]
             number = self._count.get(name, 0)
             rng = Random(derive_seed(self.seed, name, number))
             walk = name.startswith(LOCKSTEP) and number % 2 == 1
@@ -92,6 +99,17 @@ class Rotation:
                 self.names = [other for other in self.names if other != name]
                 continue
             self._count[name] = number + 1
-            self._turn += 1
+            self._turn += not early
             return (f"{name}, batch-legal" if walk else name), chooser
         return None
+
+    def _out_of_turn(self, seen: Seen) -> str:
+        """Who goes first whosever turn it is; empty if nobody does."""
+        if not self._count:
+            return "fifo"
+        if SYSTEMATIC in self.names and not seen.profile.fault_points:
+            few = whole_levels(seen, 2, count_max=SYSTEMATIC_MAX)
+            if self._count.get(SYSTEMATIC, 0) < few:
+                return SYSTEMATIC
+        favoured = sum(self._count.values()) % FAVOURED_SHARE == 0
+        return favourite(dict.fromkeys(self.names), seen.merits) if favoured else ""

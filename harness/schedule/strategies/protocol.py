@@ -13,6 +13,7 @@ from random import Random
 
 from harness.schedule.choices import TIMER, Chooser, Option
 from harness.schedule.strategies.corpus import Corpus, Entry
+from harness.schedule.strategies.merit import Merit
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,22 @@ class Profile:
 class Lesson:
     """What one run taught: plain data that can be sent from one process to another.
 
-    ``covered`` is what it reached of all that can be covered; ``choices`` its schedule.
+    ``covered`` is what it reached of all that can be covered, ``broken`` the rules that it broke,
+    and ``choices`` its schedule.
     """
 
     number: int
     strategy: str
     steps: int
-    violated: bool = False
+    broken: tuple[str, ...] = ()
     profile: Profile | None = None
     covered: tuple[str, ...] = ()
     choices: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All that can be news: what it covered, and what it broke."""
+        return (*self.covered, *(f"broke {rule}" for rule in self.broken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +60,32 @@ class Seen:
 
     ``steps`` is how long the ``runs`` so far were on average, because a horizon that one long run
     has stretched leaves most faults and preemptions to strike after the end. ``corpus`` is what
-    was covered and by which runs.
+    was covered or broken and by which runs, ``merits`` which strategies showed it.
     """
 
     steps: int = 100
     runs: int = 0
     profile: Profile = Profile()
     corpus: Corpus = field(default_factory=Corpus)
+    merits: Mapping[str, Merit] = field(default_factory=dict)
 
     def after(self, lessons: Iterable[Lesson]) -> Seen:
-        """What is known when these runs are done; their order is that of their numbers."""
-        seen = self
+        """What is known when a generation is over; the order of its runs is that of numbers."""
+        seen, merits = self, {name: merit.faded for name, merit in self.merits.items()}
         for lesson in sorted(lessons, key=lambda each: each.number):
+            new = any(name not in seen.corpus.counts for name in lesson.shown)
+            name = lesson.strategy.partition(",")[0]
+            merits[name] = merits.get(name, Merit()).after(new=new)
             seen = replace(
                 seen,
                 steps=round((seen.steps * seen.runs + lesson.steps) / (seen.runs + 1)),
                 runs=seen.runs + 1,
                 profile=lesson.profile or seen.profile,
                 corpus=seen.corpus.after(
-                    Entry(lesson.steps, lesson.choices, lesson.covered), fit=not lesson.violated
+                    Entry(lesson.steps, lesson.choices, lesson.shown), fit=not lesson.broken
                 ),
             )
-        return seen
+        return replace(seen, merits=merits)
 
 
 Strategy = Callable[[int, Random, Seen], Chooser | None]

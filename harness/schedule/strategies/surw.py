@@ -6,10 +6,13 @@ weighting each task by the accesses that it still has before it makes all of the
 
 Every second round over the objects is ours: forty-nine writers of one kind leave one reader little
 chance to be first, so there it is drawn which *kind* of task comes next, whatever their number.
+So is this: nobody restarts in the profile, and a later incarnation is expected to do what the
+first one did.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol
@@ -85,19 +88,31 @@ def kind_of(actor: str) -> str:
     return head if dot and count.isdigit() else actor
 
 
+_INCARNATION = re.compile(r"#\d+")
+
+
+def in_first_life(name: str) -> str:
+    """Who this was in the first incarnation of its service: the profile knows no other."""
+    return _INCARNATION.sub("#1", name, count=1)
+
+
 class _KindLottery:
     """Every kind of task that still has an access to the object before it has one ticket."""
 
     def __init__(self, resource: str, profile: Profile, rng: Random) -> None:
         self._rng = rng
-        self._left: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
         for actor, row in profile.touches.items():
             if count := row.get(resource, 0):
-                self._left[kind_of(actor)] = self._left.get(kind_of(actor), 0) + count
+                self._expected[kind_of(actor)] = self._expected.get(kind_of(actor), 0) + count
+        self._left = dict(self._expected)
         self._winner = ""
 
     def meet(self, actor: str) -> None:
-        """Its kind is known already, or it has no ticket."""
+        """Somebody is there; a later incarnation has a ticket of its own."""
+        kind = kind_of(actor)
+        if kind not in self._left:
+            self._left[kind] = self._expected.get(in_first_life(kind), 0)
 
     def admits(self, actor: str) -> bool:
         """Whether it is of the kind whose turn it is."""
@@ -138,8 +153,12 @@ class _TaskLottery:
         """Somebody is there; a child takes its family's tickets from its parent."""
         if actor in self._tickets:
             return
-        tickets = self._family.get(actor, 0)
-        parent = self._parents.get(actor, "")
+        known = in_first_life(actor)
+        tickets = self._family.get(known, 0)
+        parent = self._parents.get(known, "")
+        if known != actor:
+            lane, first = actor.partition(":")[0], known.partition(":")[0]
+            parent = parent.replace(first, lane) if parent.startswith(f"{first}:") else ""
         self._tickets[actor] = tickets
         if tickets and parent in self._tickets:
             self._tickets[parent] -= tickets

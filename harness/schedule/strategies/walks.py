@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from harness.schedule.choices import Chooser, Option
+from harness.schedule.choices import Chooser, Moves, Option
 from harness.schedule.strategies.misfortune import misfortune
 from harness.schedule.strategies.protocol import Seen, Strategy, split_kinds
 
@@ -25,6 +25,8 @@ def wander(rng: Random, seen: Seen, pick: Pick) -> Chooser:
     strike = misfortune(rng, seen.steps, 0.7)
 
     def choose(options: Sequence[Option], step: int) -> int:
+        if type(options) is Moves:
+            return pick(options, range(len(options)))
         moves, timers, optional = split_kinds(options)
         if optional and (struck := strike(options, optional, step)) is not None:
             return struck
@@ -49,10 +51,13 @@ def batch_legal(strategy: Strategy) -> Strategy:
             return None
 
         def choose(options: Sequence[Option], step: int) -> int:
-            legal = [index for index, option in enumerate(options) if option.batch_legal]
+            legal = [option for option in options if option.batch_legal]
             if len(legal) == len(options):
                 return inner(options, step)
-            return legal[inner([options[index] for index in legal], step)] if legal else 0
+            if not legal:
+                return 0
+            taken = inner(Moves(legal) if type(options) is Moves else legal, step)
+            return options.index(legal[taken])
 
         return choose
 

@@ -104,20 +104,20 @@ def peers_all(programs: Sequence[Program], *, seeds: int, schedules: int) -> dic
                 for seed in range(min(seeds, peer.seeds_max))
             )
             figures = Figures(program.name, peer.name, most, searches)
-            ratio = speed_ratio(program, peer, partial(text, repaired=True))
+            ratio, steps = speed_ratio(program, peer, partial(text, repaired=True))
             speeds.setdefault(peer.name, []).append(ratio)
             name = f"{program.name} (of {most})"
             say(
                 f"  {name:<26}{targets.found_of(figures):>10}{number(figures.mean):>9}"
-                f"{number(figures.median):>9}   ours {ratio:,.1f} x as fast"
+                f"{number(figures.median):>9}   ours {ratio:,.1f} x as fast{steps}"
             )
     return {name: statistics.geometric_mean(each) for name, each in speeds.items()}
 
 
-def speed_ratio(program: Program, peer: Peer, repaired: object) -> float:
-    """Our schedules a second of a repaired program in random order, over theirs."""
+def speed_ratio(program: Program, peer: Peer, repaired: object) -> tuple[float, str]:
+    """Our schedules a second of a repaired program in random order, over theirs; and the steps."""
     assert callable(repaired)
-    ratios = []
+    ratios, steps = [], ""
     for seed in range(3):
         theirs = peer.search(repaired, seed=seed, schedules=peer.speed_schedules)
         with campaign():
@@ -125,7 +125,10 @@ def speed_ratio(program: Program, peer: Peer, repaired: object) -> float:
                 program.scenario(repaired=True), "random", seed=seed, schedules=300, until_bug=False
             )
         ratios.append((ours.schedules / ours.spent_s) / (theirs.schedules / theirs.spent_s))
-    return statistics.median(ratios)
+        if theirs.steps:
+            counts = (ours.steps / ours.schedules, theirs.steps / theirs.schedules)
+            steps = f", {counts[0]:,.0f} steps to {counts[1]:,.0f}"
+    return statistics.median(ratios), steps
 
 
 def twins_all(programs: Sequence[Program], schedules: int) -> int:

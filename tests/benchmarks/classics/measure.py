@@ -1,7 +1,7 @@
 """How many schedules a strategy needs until it finds the bug of a program.
 
-A search does what a campaign does. What single strategies learn from the first-in-first-out run is
-given to them, and that run is not counted; the portfolio starts with it, and there it is.
+A search does what a campaign does: it learns when a generation is over. Its first run is
+first-in-first-out, which single strategies are given and the portfolio has to count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from time import process_time
 from harness.engine import execute
 from harness.scenario import Scenario
 from harness.schedule.strategies.portfolio import Rotation, parse_names
-from harness.schedule.strategies.protocol import Seen
+from harness.schedule.strategies.protocol import Lesson, Seen
+from harness.trial import last_of_generation
 
 PORTFOLIO = "portfolio"
 PROFILE = "fifo"
@@ -92,22 +93,21 @@ def search(
 
     Not ``until_bug`` spends them all, and ``found`` says whether anything was accused.
     """
-    rotation, seen = Rotation(parse_names(strategies), seed=seed), Seen()
-    counts_profile = PROFILE in parse_names(strategies)
-    if not counts_profile:
-        first = execute(scenario, seed=seed, profiled=True)
-        seen = seen.after([first.lesson(0, PROFILE)])
+    names = parse_names(strategies)
+    rotation, seen, given = Rotation(names, seed=seed), Seen(), PROFILE not in names
     started, number, steps, found = process_time(), 0, 0, False
-    while number < schedules and (turn := rotation.next(seen)) is not None:
+    lessons: list[Lesson] = []
+    while number < schedules + given and (turn := rotation.next(seen)) is not None:
         strategy, choose = turn
-        if strategy == PROFILE and not counts_profile:
-            continue
         run = execute(scenario, seed=seed, choose=choose, profiled=strategy == PROFILE)
-        number, steps, found = number + 1, steps + run.steps, found or run.violated
+        number, steps = number + 1, steps + run.steps
+        found = found or (run.violated and not (given and number == 1))
         if found and until_bug:
             break
-        seen = seen.after([run.lesson(number, strategy)])
-    return Search(seed, number, found, steps, process_time() - started)
+        lessons.append(run.lesson(number, strategy))
+        if number == last_of_generation(number):
+            seen, lessons = seen.after(lessons), []
+    return Search(seed, number - given, found, steps, process_time() - started)
 
 
 def measured(

@@ -80,5 +80,13 @@ def test_a_peer_that_is_installed_finds_a_bug_and_accuses_no_twin(peer: Peer) ->
     assert (done.found, done.schedules) == (False, 5)
 
 
+def test_a_peer_is_believed_what_it_says_of_its_search() -> None:
+    def explore(main: object, seed: int, schedules: int) -> tuple[int, bool, int]:
+        return schedules - seed, True, 7 * schedules
+
+    done = Peer("no-such-peer", "random", explore).search(twin_of("account"), seed=2, schedules=5)
+    assert (done.schedules, done.found, done.steps) == (3, True, 35)
+
+
 def test_a_peer_that_is_not_installed_has_no_version() -> None:
     assert not Peer("no-such-peer", "random", PEERS[0].explore).version
