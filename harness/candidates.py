@@ -61,11 +61,12 @@ def constrained(
     return _candidate("constraints", (constraints, hurry), by_constraints(constraints, hurry=hurry))
 
 
-def leaving_out(run: Run, operations: Sequence[Wanted]) -> Candidate:
-    """The choices of the run wherever they come up, but clients leave these operations out, too."""
+def leaving_out(run: Run, operations: Sequence[Wanted]) -> Iterator[Candidate]:
+    """The choices of the run, wherever they come up or at their steps, without these operations."""
     before = left_out_of(run.schedule.variant.get(WITHOUT, ""))
     without = left_out_text({*before, *operations})
-    return replace(labelled(run.deviations), without=without)
+    for followed in (labelled, numbered):
+        yield replace(followed(run.deviations), without=without)
 
 
 def operations_of(run: Run) -> list[Wanted]:

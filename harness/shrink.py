@@ -30,7 +30,7 @@ from harness.candidates import (
 from harness.constraints import Explainer, Explanation
 from harness.engine import Run, execute, follow
 from harness.experiments import Experiments
-from harness.findings.finding import Constraint, Counterfactual, Finding, Shrinking
+from harness.findings.finding import ONE_MINIMAL, Constraint, Counterfactual, Finding, Shrinking
 from harness.schedule.choices import Chooser, Deviation
 from harness.schedule.strategies.protocol import choose_first
 from harness.schedule.workload import WITHOUT, Wanted, left_out_of
@@ -40,6 +40,8 @@ from harness.steps import Clocked
 FEW = 8
 #: How much smaller the next parts are that are left out, and of how many each is tried alone.
 FINER, ALONE_MAX = 4, 8
+#: Which share of the runs is spent on operations before choices are left out: one in so many.
+OPERATIONS_AT_FIRST = 8
 #: How many runs are spent on constraints that could replace the choices of a long schedule.
 KEEPING_RUNS_MAX = 100
 #: So few constraints of a long schedule are believed to be the reason.
@@ -142,19 +144,20 @@ class _Shrinker:
         if not self.attempt(labelled([])):
             while self.first(fewer_faults(self.best)):
                 pass
-        self.leave_out_operations()
+        self.leave_out_operations(self.budget.runs // OPERATIONS_AT_FIRST)
         self.fewer_choices()
         # A run with fewer choices is easier to do without what it does not need.
         while self.leave_out_operations():
             self.fewer_choices()
 
-    def leave_out_operations(self) -> bool:
+    def leave_out_operations(self, runs_max: int | None = None) -> bool:
         """Let clients leave out as much as possible: all, a part, and each alone; if any of it."""
         before, parts = self.best, 1
-        while (kept := self.operations()) and self.budget.left():
+        end = self.budget.spent + (self.budget.runs if runs_max is None else runs_max)
+        while (kept := self.operations()) and self.budget.left() and self.budget.spent < end:
             size = -(-len(kept) // parts)
             chunks = [kept[at : at + size] for at in range(0, len(kept), size)]
-            if any(self.attempt(leaving_out(self.best, chunk)) for chunk in chunks):
+            if any(self.first(leaving_out(self.best, chunk)) for chunk in chunks):
                 parts = max(1, parts - 1)
             elif size == 1:
                 break
@@ -174,10 +177,10 @@ class _Shrinker:
             return
         self.first(likely(self.best))
         for way in (
-            self.keep_orders,
             self.keep_constraints,
             self.elsewhere,
             self.drop_lanes,
+            self.keep_orders,
             self.keep_choices,
         ):
             before = 2 * len(self.best.deviations)
@@ -370,7 +373,7 @@ def shrink(
         operations=(before.operations[0] or len(shrinker.wanted), len(shrinker.operations())),
         runs=before.runs + budget.spent,
         budget=before.budget + budget_runs,
-        ended_by=budget.ended_by or "one-minimal",
+        ended_by=budget.ended_by or ONE_MINIMAL,
         tried=tuple(shrinker.tried),
     )
     return Shrunk(best, shrinking, counterfactuals, explanation)

@@ -9,7 +9,7 @@ import shlex
 from pathlib import PurePosixPath
 
 from harness.findings.aftermath import lost, worst
-from harness.findings.finding import Counterfactual, Finding, Violation
+from harness.findings.finding import ONE_MINIMAL, Counterfactual, Finding, Violation
 from harness.findings.wording import (
     column_of,
     columns,
@@ -26,8 +26,6 @@ _ORDERS = {
     "batch-legal": "Plain trio can do this.",
     "any": "Needs any order: the lockstep of plain trio inside one lane may never do this.",
 }
-#: How shrinking ends when no choice can be left out any more.
-ONE_MINIMAL = "one-minimal"
 #: The longest value that a summary in one line shows.
 _VALUE_MAX = 40
 #: A command with a longer token comes last, because it fills the screen.

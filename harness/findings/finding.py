@@ -107,6 +107,10 @@ class Constraint:
         return Constraint(self.after, self.before)
 
 
+#: How shrinking ends when nothing more can be left out.
+ONE_MINIMAL = "one-minimal"
+
+
 @dataclass(frozen=True, slots=True)
 class Shrinking:
     """What the shrinker did: sizes before and after, runs spent, and what ended it.
@@ -119,7 +123,7 @@ class Shrinking:
     faults: tuple[int, int] = (0, 0)
     runs: int = 0
     budget: int = 0
-    ended_by: str = "one-minimal"
+    ended_by: str = ONE_MINIMAL
     tried: tuple[str, ...] = ()
     operations: tuple[int, int] = (0, 0)
 

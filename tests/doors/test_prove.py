@@ -162,19 +162,25 @@ def test_json_says_the_same(small: Project) -> None:
     assert (held["verdict"], held["exit_code"], held["unseen"]) == ("held", 0, None)
 
 
-@pytest.mark.parametrize("strike", [signal.SIGKILL, signal.SIGINT])
-def test_a_search_that_is_struck_down_is_not_lost(small: Project, strike: signal.Signals) -> None:
+def _under_way(project: Project, *words: str) -> subprocess.Popen[str]:
+    """A proof that has written down where it stands, and goes on."""
     running = subprocess.Popen(
-        small.program("changeover", "prove", "wide"),
-        cwd=small.folder,
+        project.program("changeover", "prove", *words),
+        cwd=project.folder,
         env=clean_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not _kept(small.folder):
+    while not _kept(project.folder):
         assert running.poll() is None, running.communicate()
         time.sleep(0.05)  # a moment for another process, not for the test
+    return running
+
+
+@pytest.mark.parametrize("strike", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_is_struck_down_is_not_lost(small: Project, strike: signal.Signals) -> None:
+    running = _under_way(small, "wide")
     running.send_signal(strike)
     out, _ = running.communicate(timeout=60)
     if strike == signal.SIGINT:
@@ -229,17 +235,7 @@ def test_a_target_that_does_not_do_the_same_twice_is_3_and_nothing_is_kept(small
 
 
 def test_a_job_that_is_killed_is_named_and_the_search_is_not_lost(small: Project) -> None:
-    running = subprocess.Popen(
-        small.program("changeover", "prove", "wide", "--jobs", "2"),
-        cwd=small.folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not _kept(small.folder):
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.05)  # a moment for another process, not for the test
+    running = _under_way(small, "wide", "--jobs", "2")
     os.kill(_children(running.pid)[-1], signal.SIGKILL)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 3, errors

@@ -21,8 +21,8 @@ from target_stub.guards import GUARDS
 
 @lru_cache(maxsize=2)
 def cases(bug: str) -> tuple[Case, ...]:
-    """One schedule of a bug that cost people money, as small as a few runs make it."""
-    return tuple(find_cases(bug, count=1, seeds=range(1, 8), search=60, shrink_runs=60))
+    """One schedule of a bug that cost people money, made minimal."""
+    return tuple(find_cases(bug, count=1, seeds=range(1, 8), search=60, shrink_runs=200))
 
 
 @lru_cache(maxsize=2)

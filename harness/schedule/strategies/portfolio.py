@@ -41,6 +41,7 @@ PORTFOLIO = (
     "pos",
     "surw",
     "pct(3)",
+    "sweep",
     "delay(2)",
     "surw",
     "pos",
