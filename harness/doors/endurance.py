@@ -30,6 +30,7 @@ from harness.findings.files import (
     set_aside,
     write_whole,
 )
+from harness.findings.finding import Finding
 from harness.findings.wording import counted
 from harness.knowledge import StrangeError
 from harness.scenario import Scenario
@@ -82,7 +83,7 @@ class Endurance(Gate):
             for each in reversed(listing.findings)
             if each.scenario == self.scenario.name and same_variant(each, self.plan.variant)
         ]
-        for each in rehearsed(saved, self.scenario, interrupted=interrupted):
+        for each in rehearsed(self._smallest(saved), self.scenario, interrupted=interrupted):
             if each.finding is None:
                 what = "holds now" if each.outcome == HOLDS else DOES_NOT_FIT
                 self.result.remarks.append(f"{each.saved} {what}; the file stays where it is")
@@ -91,6 +92,25 @@ class Endurance(Gate):
         self.result.remarks += self.corpus.problems
         self._resume()
         self.plan = replace(self.plan, corpus=self.corpus.tokens)
+
+    def _smallest(self, saved: list[Finding]) -> list[Finding]:
+        """These findings, without those whose smaller one is there: a kill came between the two."""
+        if not self.plan.shrink_budget:
+            return saved
+        small = {
+            each.violation.fingerprint: each
+            for each in saved
+            if each.shrinking.ended_by != NOT_SHRUNK
+        }
+        kept = []
+        for each in saved:
+            smaller = small.get(each.violation.fingerprint, each)
+            if each.shrinking.ended_by == NOT_SHRUNK and smaller is not each:
+                self.keeper.adopt(each)
+                self.keeper.supersede(Path(each.saved), Path(smaller.saved))
+            else:
+                kept.append(each)
+        return kept
 
     def _resume(self) -> None:
         """Go on where the search stood, if the first run still is what it was."""

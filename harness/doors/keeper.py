@@ -42,7 +42,7 @@ class Keeper:
         if unshrunk is None or not unshrunk.saved:
             self.announce(f"found {headline(found)}\n  saved {path}")
         elif Path(unshrunk.saved) != path:
-            self._replace(Path(unshrunk.saved), path)
+            self.supersede(Path(unshrunk.saved), path)
         return replace(found, saved=path.as_posix())
 
     def adopt(self, unshrunk: Finding) -> None:
@@ -57,7 +57,8 @@ class Keeper:
         self.warnings.append(warning)
         self.announce(f"WARNING  {warning}")
 
-    def _replace(self, old: Path, new: Path) -> None:
+    def supersede(self, old: Path, new: Path) -> None:
+        """Say that a smaller finding is saved, and remove the file of an unshrunk one of ours."""
         if old in self._made:
             self.announce(f"  saved {new}, smaller; it replaces {old}")
             old.unlink(missing_ok=True)
