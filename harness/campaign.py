@@ -67,12 +67,6 @@ class Campaign:
         """Whether nothing was proved: no restart overlapped a write, or a mark was not reached."""
         return not self.findings and self.statistics.vacuous
 
-    @property
-    def unknown(self) -> dict[str, str]:
-        """The rules about which nothing can be said, with the reason."""
-        never = dict.fromkeys(self.statistics.never_judged, "never had anything to judge")
-        return {**never, **self.statistics.unknown}
-
 
 class Interrupt:
     """Remembers Ctrl-C until the run that is going on is over; a second one strikes at once."""

@@ -124,6 +124,11 @@ class Statistics:
         return tuple(name for name, count in self.judged.items() if not count)
 
     @property
+    def unproved(self) -> dict[str, str]:
+        """The rules about which nothing can be said, with the reason."""
+        return {**dict.fromkeys(self.never_judged, "never had anything to judge"), **self.unknown}
+
+    @property
     def never_reached(self) -> tuple[str, ...]:
         """The marks that had to be reached and never were."""
         return tuple(name for name, count in self.reached.items() if not count)

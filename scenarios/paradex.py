@@ -22,7 +22,7 @@ from scenarios.exchange import MUST_REACH, Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, population
-from target_stub.bugs import BUGS
+from target_stub.bugs import bugs_of
 from target_stub.chain import BLOCKS
 from target_stub.cloud.operator import upgrade_database
 from target_stub.cloud.trader import Instrument, Payment, Trader
@@ -156,7 +156,7 @@ def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str,
     faults=[restart(name, kinds=kinds) for name, kinds in RESTARTS.items()],
     guards=tuple(GUARDS),
     guards_default=(),
-    bugs={name: bug.text for name, bug in BUGS.items()},
+    bugs=bugs_of("paradex-2026-01-19"),
     bug_default="index_zero",
     time_max_s=120.0,
     stall_s=10.0,

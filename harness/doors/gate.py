@@ -74,13 +74,7 @@ class Result:
             return INTERRUPTED if self.interrupted else NOTHING_RAN
         if self.statistics.vacuous:
             return VACUOUS
-        return UNKNOWN if self.unknown else HELD
-
-    @property
-    def unknown(self) -> dict[str, str]:
-        """The rules about which nothing can be said, with the reason."""
-        never = dict.fromkeys(self.statistics.never_judged, "never had anything to judge")
-        return {**never, **self.statistics.unknown}
+        return UNKNOWN if self.statistics.unproved else HELD
 
     def exit_code(self, *, strict: bool = False) -> int:
         """The exit code if this were the only scenario; ``strict`` lets nothing unproved pass."""

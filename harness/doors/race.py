@@ -98,7 +98,8 @@ def _told(result: Result, race: Race, *, strict: bool) -> Told:
     properties |= _of_findings(result.findings)
     text = report(result, ascii=race.ascii, test_id=race.test_id)
     if failed and not text:
-        text = f"{line}\n" + "".join(f"    {name}: {why}\n" for name, why in result.unknown.items())
+        unproved = result.statistics.unproved.items()
+        text = f"{line}\n" + "".join(f"    {name}: {why}\n" for name, why in unproved)
     return Told(
         failed,
         text,

@@ -265,7 +265,7 @@ def as_data(result: Result) -> dict[str, object]:
         "findings": [encode(finding) for finding in result.findings],
         "regressions": {each.name: each.outcome for each in result.regressions},
         "quarantined": result.quarantined,
-        "unknown": result.unknown,
+        "unknown": result.statistics.unproved,
         "statistics": {
             "schedules": statistics.schedules,
             "distinct": len(statistics.distinct),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import trio
@@ -12,6 +13,8 @@ from target_stub.cloud.trader import TIMEOUT_S, Trader
 from target_stub.core import Command, Deposit, Event, Liquidate, SettleTrade, State, assess
 from target_stub.core.draft import Draft
 from target_stub.core.liquidation import cut, deleverage
+from target_stub.defects.bug import Bug
+from target_stub.guards import MODE_GATE
 from target_stub.ports import Request
 
 
@@ -91,3 +94,64 @@ class NewIdOnEveryAttempt(Trader):
                 again = replace(command, id=f"{command.id}-{number}")
                 events = await self.network.call(address, method, again, timeout_s=TIMEOUT_S)
         return events
+
+
+#: The planted bugs of this file by name.
+BUGS: Mapping[str, Bug] = {
+    "half_a_bust": Bug(
+        text="the chain busts a trade but keeps the buyer's side of it",
+        breaks="positions_sum_to_zero",
+        incident=(
+            "Starknet, 5 January 2026: the executor kept a write of a call that was reverted"
+        ),
+        family="one of two copies reverted",
+        budget=200,
+        also=("cash_is_conserved",),
+        replaces={Chain: KeepsHalfOfABust},
+        guards=(MODE_GATE,),
+    ),
+    "credit_from_old_balance": Bug(
+        text="the chain books a deposit on a balance that it read before it waited",
+        breaks="cash_is_conserved",
+        incident=(
+            "BitMEX, 23 March 2023: a race in internal transfers; the audit of the balances halted "
+            "the exchange"
+        ),
+        family="read, wait, write",
+        budget=200,
+        replaces={ChainNode: CreditsFromAnOldBalance},
+    ),
+    "liquidator_believed": Bug(
+        text="the chain liquidates whom it is told to, without looking again",
+        breaks="liquidations_are_justified",
+        incident=(
+            "dYdX, 10 October 2025: accounts were liquidated on values that were no longer true"
+        ),
+        family="acts on values no longer true",
+        budget=50,
+        replaces={Chain: BelievesTheLiquidator},
+    ),
+    "new_id_on_retry": Bug(
+        text="a client gives a command a new id whenever it sends it again",
+        breaks="effects_happen_once",
+        incident=(
+            "github.com/deepentropy/ibx pull 361: executions that were sent again after a restart "
+            "were booked twice"
+        ),
+        family="executed twice on redelivery",
+        budget=50,
+        replaces={Trader: NewIdOnEveryAttempt},
+    ),
+    "trades_gated_only": Bug(
+        text="the chain's mode gate stops trades, but not liquidations",
+        breaks="mode_gates_fills_and_liquidations",
+        incident=(
+            "BitMEX, 13 May 2021: stops and liquidations ran while the exchange was still in "
+            "maintenance"
+        ),
+        family="acts during maintenance",
+        budget=50,
+        replaces={Chain: GatesTradesOnly},
+        guards=(MODE_GATE,),
+    ),
+}

@@ -19,6 +19,8 @@ from target_stub.cloud.market_data import (
 from target_stub.cloud.retry import retrying
 from target_stub.core import Market
 from target_stub.core.mark import NO_AVERAGES
+from target_stub.defects.bug import Bug
+from target_stub.guards import EPOCH_FENCE
 from target_stub.ports import Row
 
 
@@ -149,3 +151,82 @@ class TicksWhileItLoads(MarketData):
         if row is None:
             raise KeyError(symbol)
         return row
+
+
+#: The planted bugs of this file by name.
+BUGS: Mapping[str, Bug] = {
+    "index_zero": Bug(
+        text="market data ticks before it has hydrated: funding indices become 0",
+        breaks="funding_index_step_is_bounded",
+        incident=(
+            "Paradex, 19 January 2026: a service restarted during a database upgrade saved and "
+            "published default values; funding indices of some markets became 0"
+        ),
+        family="acts before it is ready",
+        budget=100,
+        also=(
+            "nothing_reverts_to_a_default",
+            "nobody_writes_before_it_is_ready",
+            "liquidations_are_justified",
+        ),
+        replaces={MarketData: PublishesBeforeHydrated},
+        since=2,
+    ),
+    "price_zero": Bug(
+        text="market data takes a missing price for 0: mark prices become 0",
+        breaks="nothing_reverts_to_a_default",
+        incident=(
+            "Paradex, 19 January 2026, as the press of that day told it: BTC, ETH and SOL at 0.00"
+        ),
+        family="missing taken as zero",
+        budget=100,
+        also=("liquidations_are_justified",),
+        replaces={MarketData: TakesMissingPriceForZero},
+        since=2,
+    ),
+    "reset_after_load": Bug(
+        text="market data resets premium and averages after it has loaded them",
+        breaks="recovered_state_is_durable_state",
+        incident=("github.com/qubic/core pull 421: counters were reset after loading the snapshot"),
+        family="reset after load",
+        budget=20,
+        replaces={MarketData: ResetsAfterLoading},
+        since=2,
+    ),
+    "announced_before_commit": Bug(
+        text="market data announces values that it has not committed yet",
+        breaks="published_is_committed",
+        incident=(
+            "github.com/etcd-io/etcd issue 13766: what had been applied and what was saved of it "
+            "were written apart, and a crash between left members that disagree"
+        ),
+        family="announced before durable",
+        budget=100,
+        replaces={MarketData: AnnouncesBeforeCommit},
+        since=2,
+    ),
+    "epoch_checked_once": Bug(
+        text="market data checks its epoch before the transaction, not in it",
+        breaks="older_incarnation_never_overwrites",
+        incident=(
+            "AWS DynamoDB, 19 October 2025: a delayed worker applied an old plan after a check of "
+            "its freshness that it had made once, at the start"
+        ),
+        family="plan applied after a one-time check",
+        budget=200,
+        replaces={MarketData: ChecksEpochOnce},
+        guards=(EPOCH_FENCE,),
+    ),
+    "ticks_while_it_loads": Bug(
+        text="market data ticks the markets it has loaded while it loads the others",
+        breaks="nobody_writes_before_it_is_ready",
+        incident=(
+            "Base, 5 August 2025: a sequencer that was still being provisioned was made the leader"
+        ),
+        family="acts before it is ready",
+        budget=50,
+        also=("recovered_state_is_durable_state",),
+        replaces={MarketData: TicksWhileItLoads},
+        since=2,
+    ),
+}

@@ -25,14 +25,14 @@ def test_statistics_add_up() -> None:
     assert 0 < statistics.batch_legal <= 60
     assert statistics.judged["amounts_are_never_negative"] >= 60
     assert statistics.seconds > 0
-    assert not result.vacuous and result.unknown == {}
+    assert not result.vacuous and result.statistics.unproved == {}
 
 
 def test_nothing_was_restarted_and_some_rules_are_unknown() -> None:
     result = explore(CALM, plan(schedules=10, strategies=("random",)))
     assert result.vacuous
     assert result.statistics.overlapped_runs == 0
-    assert result.unknown == {
+    assert result.statistics.unproved == {
         "never_asked": "never had anything to judge",
         "not_yet": "never had anything to judge",
         "crashes_itself": "KeyError: 'rule'",

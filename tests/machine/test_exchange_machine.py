@@ -65,6 +65,7 @@ def test_the_machine_finds_a_chain_that_applies_a_command_twice(
         text="the chain forgets which commands it has applied",
         breaks="chain_equals_model",
         incident="none",
+        family="executed twice on redelivery",
         budget=0,
         replaces={Chain: ForgetsWhatItApplied},
     )

@@ -15,6 +15,8 @@ from harness.world.world import World
 from scenarios.paradex import paradex
 from target_stub.bugs import BUGS
 
+#: The scenarios with planted bugs, by name.
+STORIES: Mapping[str, Scenario] = {each.name: each for each in (paradex,)}
 #: The data seed of the searches; any other would do.
 SEED = 1
 
@@ -40,11 +42,17 @@ def runs(
             yield run
 
 
+def scenario_of(name: str) -> Scenario:
+    """The scenario that has a planted bug as an option."""
+    return STORIES[BUGS[name].scenario]
+
+
 @lru_cache(maxsize=len(BUGS))
 def found(name: str) -> Run | None:
     """The first run in which the rule that must catch a bug was broken, within its budget."""
-    bug = BUGS[name]
-    tried = runs(seed=SEED, schedules=bug.budget, variant=paradex.variant(bug=name))
+    bug, scenario = BUGS[name], scenario_of(name)
+    variant = scenario.variant(bug=name)
+    tried = runs(seed=SEED, schedules=bug.budget, variant=variant, scenario=scenario)
     return next((run for run in tried if bug.breaks in broken(run)), None)
 
 
@@ -53,10 +61,10 @@ def broken(run: Run) -> set[str]:
     return {violation.invariant for violation in run.violations}
 
 
-def without(rule: str) -> Scenario:
+def without(rule: str, scenario: Scenario = paradex) -> Scenario:
     """The scenario judged by all rules but one."""
 
-    @wraps(paradex.story)
+    @wraps(scenario.story)
     async def story(world: World) -> None:
         add: Callable[..., None] = world.add_invariants
 
@@ -64,9 +72,9 @@ def without(rule: str) -> Scenario:
             add(*(each for each in invariants if each.name != rule))
 
         world.add_invariants = add_others  # type: ignore[method-assign]
-        await paradex.story(world)
+        await scenario.story(world)
 
-    return replace(paradex, story=story)
+    return replace(scenario, story=story)
 
 
 def again(run: Run, scenario: Scenario) -> Run:

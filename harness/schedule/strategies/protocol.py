@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import gcd
 from random import Random
 
 from harness.schedule.choices import TIMER, Chooser, Option
@@ -102,15 +103,9 @@ def spread(number: int, count: int) -> int:
     A stride near the golden ratio, coprime to ``count``: every prefix is spread evenly.
     """
     stride = max(1, round(count * 0.6180339887498949))
-    while _common_divisor(stride, count) != 1:
+    while gcd(stride, count) != 1:
         stride += 1
     return number * stride % count
-
-
-def _common_divisor(first: int, second: int) -> int:
-    while second:
-        first, second = second, first % second
-    return first
 
 
 def split_kinds(options: Sequence[Option]) -> tuple[list[int], list[int], list[int]]:
