@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,19 +23,7 @@ from harness.world.world import World
 from tests.engine.planted import PLANTED, Planted, bystanders, edited, failing_runs
 from tests.engine.worlds import fault, orphan, task, timer
 
-
-@pytest.fixture(autouse=True)
-def one_campaign() -> Iterator[None]:
-    """Many runs in a row."""
-    with campaign():
-        yield
-
-
-@pytest.fixture(scope="module", params=PLANTED, ids=lambda planted: planted.scenario.name)
-def planted(request: pytest.FixtureRequest) -> Planted:
-    """One of the bugs."""
-    chosen: Planted = request.param
-    return chosen
+pytestmark = pytest.mark.usefixtures("one_campaign")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -35,21 +35,9 @@ from tests.engine.worlds import (
     told,
 )
 
+pytestmark = pytest.mark.usefixtures("one_campaign")
+
 BUDGET = 800
-
-
-@pytest.fixture(autouse=True)
-def one_campaign() -> Iterator[None]:
-    """Many runs in a row."""
-    with campaign():
-        yield
-
-
-@pytest.fixture(scope="module", params=PLANTED, ids=lambda planted: planted.scenario.name)
-def planted(request: pytest.FixtureRequest) -> Planted:
-    """One of the bugs."""
-    chosen: Planted = request.param
-    return chosen
 
 
 @pytest.fixture(scope="module")

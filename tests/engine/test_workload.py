@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -25,16 +25,11 @@ from harness.world.world import World
 from tests.engine.planted import amount, broken_when, bystanders, noisy, say
 from tests.engine.worlds import run_of, told
 
+pytestmark = pytest.mark.usefixtures("one_campaign")
+
 DEPOSITS, BONUSES = 20, 3
 #: The one deposit that is booked without looking whether the balance is still what was read.
 CARELESS = 13
-
-
-@pytest.fixture(autouse=True)
-def one_campaign() -> Iterator[None]:
-    """Many runs in a row."""
-    with campaign():
-        yield
 
 
 async def deposits(world: World) -> None:
