@@ -93,8 +93,9 @@ class StepName:
 class Constraint:
     """What has to come ``before`` what, for the rule to break: the cause of a finding in an order.
 
-    ``checked`` says that a run was executed in which only this one was turned round, or its fault
-    left out, and that the rule held there.
+    ``checked`` says that a run was executed in which this one was turned round, or its fault left
+    out, and that the rule held there. All others are kept in it, but for those that no run can
+    keep without this one.
     """
 
     before: StepName
