@@ -78,3 +78,11 @@ def test_random_schedules_are_the_same_runs_in_two_processes() -> None:
     done = command("tests.benchmarks.determinism", "--schedules", "20")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.match(r"20 schedules, [\d,]+ steps: every digest equal", done.stdout)
+
+
+def test_two_workers_find_what_one_finds() -> None:
+    name = "hyperliquid-2025-07-29"
+    done = command("tests.benchmarks.workers", "--schedules", "60", "--scenarios", name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"(?m)^{name} +60 .* [1-9]\d*  the same$", done.stdout)
+    assert "1 of 1 the same" in done.stdout
