@@ -33,14 +33,14 @@ class Life:
         self.service = service
         self.incarnation = incarnation
         self.name = f"{service.name}#{incarnation}"
-        self.phase = "boot"
+        self._phase = "boot"
         self._stop = trio.Event()
         self._ready = trio.Event()
         self.lane: Lane | None = None
 
     def enter(self, phase: str) -> None:
         """Say which phase begins: ``hydrate``, ``ready``, ``drain``, or a name of your own."""
-        before, self.phase = self.phase, phase
+        before, self._phase = self._phase, phase
         self.service.touches()
         self.service.simulation.emit(
             "phase", phase, lane=self.name, resource=self.name, before=before, after=phase
@@ -49,6 +49,12 @@ class Life:
             self._ready.set()
         self.service.tells = True
         self.service.changed()
+
+    @property
+    def phase(self) -> str:
+        """The phase in which it is: boot, what it has said since, stopped, or down."""
+        self.service.touches("read")
+        return self._phase
 
     @property
     def stopping(self) -> bool:
@@ -64,12 +70,14 @@ class Life:
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        return (
-            self.lane is not None
-            and self.lane.alive
-            and not self.lane.finished
-            and self.phase != "stopped"
-        )
+        self.service.touches("read")
+        return self._runs
+
+    @property
+    def _runs(self) -> bool:
+        lane = self.lane
+        running = lane is not None and lane.alive and not lane.finished
+        return running and self._phase != "stopped"
 
 
 class Service:
@@ -111,9 +119,9 @@ class Service:
             try:
                 await self.run(life)
             finally:
-                if life.alive:
+                if life._runs:
                     self.touches()
-                    life.phase = "stopped"
+                    life._phase = "stopped"
                     self.simulation.emit(
                         "phase", "stopped", lane=life.name, resource=life.name, after="stopped"
                     )
@@ -133,7 +141,7 @@ class Service:
     def alive(self) -> list[Life]:
         """The incarnations that run now, oldest first."""
         self.touches("read")
-        return [life for life in self.lives if life.alive]
+        return [life for life in self.lives if life._runs]
 
     def changed(self) -> None:
         """A phase began or a life ended: say whether a restart is going on or could begin.
@@ -142,10 +150,10 @@ class Service:
         Of a service that never says that it is ready, a lone incarnation counts as that.
         """
         living = self.alive
-        settled = len(living) == 1 and (living[0].phase == "ready" or not self.tells)
+        settled = len(living) == 1 and (living[0]._phase == "ready" or not self.tells)
         self.was_ready = self.was_ready or (settled and self.tells)
         last = self.lives[-1]
-        retired = not living and last.phase == "stopped" and not last.stopping
+        retired = not living and last._phase == "stopped" and not last.stopping
         begun = self.was_ready or len(self.lives) > 1 or not living
         ended = self.restarting
         self.restarting = begun and not settled and not retired
@@ -153,7 +161,7 @@ class Service:
         self.kind = "" if ended else self.kind
         if self.restarting:
             self.kind = self.kind or self._kind_by_hand(living)
-            phase = "+".join(life.phase for life in living) or last.phase
+            phase = "+".join(life._phase for life in living) or last._phase
             self.coverage.changed(self, self.kind, phase)
         elif ended:
             self.coverage.changed(self, "", "")
@@ -165,8 +173,8 @@ class Service:
         if len(living) > 1:
             return "rolling"
         if not living:
-            return "crash" if last.phase == "down" else "stop"
-        return "start" if last.incarnation > 1 and last.phase == "boot" else "stop"
+            return "crash" if last._phase == "down" else "stop"
+        return "start" if last.incarnation > 1 and last._phase == "boot" else "stop"
 
     def crash(self, life: Life | None = None) -> None:
         """Cut the power of an incarnation, by default of the oldest that is alive."""
@@ -174,10 +182,10 @@ class Service:
         if life is None or life.lane is None:
             raise UsageError(f"service {self.name!r} is not running, it cannot crash")
         self.simulation.emit(
-            "fault", "crash", resource=life.name, before=life.phase, after="down", peer=life.name
+            "fault", "crash", resource=life.name, before=life._phase, after="down", peer=life.name
         )
         self.touches()
-        life.phase = "down"
+        life._phase = "down"
         self.coverage.power_cut(life.name)
         self.simulation.crash(life.lane)
         self.changed()
@@ -198,8 +206,8 @@ class Service:
             f"wait for the end of {life.name}",
             lambda: None,
             footprint=reads(f"lifecycle/{self.name}"),
-            enabled=lambda: not life.alive,
-            describe_wait=lambda: f"{life.name} is in phase {life.phase}",
+            enabled=lambda: not life._runs,
+            describe_wait=lambda: f"{life.name} is in phase {life._phase}",
             on_crash="drop",
         )
 
@@ -212,8 +220,8 @@ class Service:
             f"wait until {life.name} is ready",
             lambda: None,
             footprint=reads(f"lifecycle/{self.name}"),
-            enabled=lambda: life._ready.is_set() or not life.alive,
-            describe_wait=lambda: f"{life.name} is in phase {life.phase}",
+            enabled=lambda: life._ready.is_set() or not life._runs,
+            describe_wait=lambda: f"{life.name} is in phase {life._phase}",
             on_crash="drop",
         )
 

@@ -104,6 +104,25 @@ async def who_is_ready(world: World) -> None:
     await together(world, look=look)
 
 
+async def what_a_life_is(world: World) -> None:
+    """A client holds a life and looks at it, without asking its service for those that run."""
+    seen = noted(world)
+
+    async def books(life: Life) -> None:
+        for phase in ("hydrate", "ready"):
+            await trio.lowlevel.checkpoint()
+            life.enter(phase)
+        await trio.sleep(0.1)
+
+    (life,) = world.service("books", books).lives
+
+    async def look() -> None:
+        await trio.lowlevel.checkpoint()
+        seen["phase"], seen["alive"] = life.phase, life.alive
+
+    await together(world, look=look)
+
+
 async def lost_with_its_sender(world: World) -> None:
     """A lane is cut off; what it has published then may or may not arrive."""
     seen, network, simulation = noted(world), world.network("net"), world.simulation
@@ -356,6 +375,7 @@ ONE_FAULT, ANY_TIME = Bound(restarts=1), Bound("any", restarts=0)
 NEEDED: Mapping[str, Needed] = {
     "lanes that end": Needed(who_is_done_first, everywhere("lane/", "write")),
     "phases of a service": Needed(who_is_ready, everywhere("lifecycle/")),
+    "phase of a life": Needed(what_a_life_is, everywhere("lifecycle/")),
     "requests that die with a lane": Needed(
         lost_with_its_sender,
         lambda option, touch: option.lane == "sender" and touch == ("lane/sender", "read"),
