@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.findings.finding import Finding
     from harness.invariants import Broken, Invariant
     from harness.replay import replay
-    from harness.scenario import restart, scenario
+    from harness.scenario import clock_jump, restart, scenario
     from harness.schedule.choices import Schedule
     from harness.schedule.memory import Shared, touch
     from harness.schedule.simulation import Simulation
@@ -34,6 +34,7 @@ __all__ = [
     "Simulation",
     "UsageError",
     "World",
+    "clock_jump",
     "execute",
     "explore",
     "replay",
@@ -52,6 +53,7 @@ _HOMES = {
     "Simulation": "harness.schedule.simulation",
     "UsageError": "harness.errors",
     "World": "harness.world.world",
+    "clock_jump": "harness.scenario",
     "execute": "harness.engine",
     "explore": "harness.campaign",
     "replay": "harness.replay",

@@ -186,7 +186,7 @@ def execute(
     with simulation:
         simulation.faults_left = scenario.faults_max
         for fault in scenario.faults:
-            world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
+            fault.allow(world)
         simulation.spawn("main", scenario.story, world, main=True)
         recorder.until_violation = until_violation
         if clocked is not None:

@@ -7,6 +7,7 @@ the modules named in ``[tool.changeover]`` and the built-in ones; the harness it
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
@@ -31,6 +32,32 @@ class RestartFault:
     kinds: tuple[str, ...] = ("crash",)
     delay_s: float = 0.1
 
+    def allow(self, world: World) -> None:
+        """Offer it in a run."""
+        world.allow_restart(self.service, self.kinds, delay_s=self.delay_s)
+
+    def __str__(self) -> str:
+        return f"restart {self.service}: {', '.join(self.kinds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFault:
+    """The nemesis may set the wall clock of ``service`` by one of ``by_s``, back or forward."""
+
+    service: str
+    by_s: tuple[float, ...]
+
+    def allow(self, world: World) -> None:
+        """Offer it in a run."""
+        world.allow_clock_jump(self.service, self.by_s)
+
+    def __str__(self) -> str:
+        return f"clock of {self.service}: {', '.join(f'{each:+g} s' for each in self.by_s)}"
+
+
+#: What the nemesis may do to a service.
+Fault = RestartFault | ClockFault
+
 
 def restart(
     service: str, *, kinds: Iterable[str] = ("crash",), delay_s: float = 0.1
@@ -41,6 +68,18 @@ def restart(
         if kind not in RESTART_KINDS:
             raise closest(kind, RESTART_KINDS, kind="kind of restart")
     return RestartFault(service, chosen, delay_s)
+
+
+def clock_jump(service: str, *, by_s: Iterable[float]) -> ClockFault:
+    """A fault: the wall clock of the machine of one service jumps by so many seconds, or back.
+
+    ``time.time`` and ``datetime.now`` of the service tell it from then on, in every incarnation;
+    ``time.monotonic`` and trio's clock go on as they did, as on a real machine.
+    """
+    chosen = tuple(by_s)
+    if not chosen or not all(math.isfinite(each) and each for each in chosen):
+        raise UsageError(f"a clock jumps by numbers of seconds that are not 0, not by {chosen}")
+    return ClockFault(service, chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +96,7 @@ class Scenario:
     name: str
     story: Story
     description: str = ""
-    faults: tuple[RestartFault, ...] = ()
+    faults: tuple[Fault, ...] = ()
     faults_max: int = 1
     guards: tuple[str, ...] = ()
     guards_default: tuple[str, ...] = ()
@@ -128,7 +167,7 @@ def scenario(story: Story, /) -> Scenario: ...
 def scenario(
     *,
     name: str = "",
-    faults: Iterable[RestartFault] = (),
+    faults: Iterable[Fault] = (),
     faults_max: int = 1,
     guards: Iterable[str] = (),
     guards_default: Iterable[str] = (),
@@ -148,7 +187,7 @@ def scenario(
     /,
     *,
     name: str = "",
-    faults: Iterable[RestartFault] = (),
+    faults: Iterable[Fault] = (),
     faults_max: int = 1,
     guards: Iterable[str] = (),
     guards_default: Iterable[str] = (),

@@ -7,7 +7,7 @@ import sys
 import webbrowser
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.confirmation import smaller
@@ -66,9 +66,7 @@ def _rules(scenario: Scenario) -> tuple[str, ...]:
 def _details(scenario: Scenario, rules: tuple[str, ...]) -> list[tuple[str, str]]:
     on = ", ".join(scenario.guards_default) or "none"
     guards = f"{', '.join(scenario.guards)} (on: {on})" if scenario.guards else ""
-    faults = "; ".join(
-        f"restart {each.service}: {', '.join(each.kinds)}" for each in scenario.faults
-    )
+    faults = "; ".join(map(str, scenario.faults))
     most = f" (at most {scenario.faults_max} a run)"
     details = [("guards", guards), ("faults", faults + most if faults else "")]
     for name, text in scenario.bugs.items():
@@ -93,9 +91,7 @@ def _listed(
                 "guards_default": list(scenario.guards_default),
                 "bugs": dict(scenario.bugs),
                 "bug_default": scenario.bug_default,
-                "faults": [
-                    {"service": each.service, "kinds": list(each.kinds)} for each in scenario.faults
-                ],
+                "faults": [asdict(each) for each in scenario.faults],
                 "faults_max": scenario.faults_max,
                 **({"invariants": list(rules[name])} if rules else {}),
             }

@@ -56,7 +56,7 @@ class Witness:
         simulation.finish_hooks.append(self._finished)
         simulation.crash_hooks.append(self._crashed)
         for fault in scenario.faults:
-            self.world.allow_restart(fault.service, fault.kinds, delay_s=fault.delay_s)
+            fault.allow(self.world)
         simulation.spawn("main", scenario.story, self.world, main=True)
         return self
 

@@ -253,6 +253,13 @@ class Sandbox:
     def __exit__(self, *exception: object) -> None:
         self.leave()
 
+    def show(self, service: str) -> None:
+        """Set the wall clock to what the machine of a service shows; it may be off."""
+        simulation = self.simulation
+        ahead_s = simulation.wall_clocks.get(service, 0.0)
+        simulation.touches(f"clock/{service}", "read")
+        _walls.go_to(simulation.epoch_s + simulation.clock.now + ahead_s)
+
     def shift(self, seconds: float) -> None:
         """Virtual time moves on."""
         _walls.shift(seconds)

@@ -54,6 +54,7 @@ class Simulation(Requests):
         "refusal",
         "stall_s",
         "timers",
+        "wall_clocks",
         "world",
     )
 
@@ -75,6 +76,8 @@ class Simulation(Requests):
         self.idle_tasks: list[Task] = []
         self.timers = Timers(self)
         self.world = sandbox.Sandbox(self)
+        #: By service, how many seconds the wall clock of its machine is ahead.
+        self.wall_clocks: dict[str, float] = {}
         self._main: Lane | None = None
         self._spawning: Lane | None = None
         self._kernel: Kernel | None = None
@@ -166,6 +169,8 @@ class Simulation(Requests):
             self.batch_legal = False
         option.footprint = NOTHING
         self.running_task = option
+        if self.wall_clocks:
+            self.world.show(lane.service)
         goes_on = kernel.advance(option.task)
         self.running_task = None
         if goes_on and lane.alive and not (self.arrivals or self.idle_tasks):

@@ -7,7 +7,7 @@ every verdict needs: which restart was going on while which write happened.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -56,6 +56,7 @@ class World:
         self.reached: dict[str, int] = {}
         self.writes = 0
         self.timeouts = 0
+        self.clock_jumps = 0
         self._nemeses = 0
         self.coverage = Coverage(simulation)
         self._watchers: list[tuple[str, Callable[[Event], None]]] = []
@@ -250,6 +251,41 @@ class World:
         nemesis.__name__ = f"{kind} restart of {name}"
         self.simulation.spawn(lane, nemesis)
 
+    def allow_clock_jump(self, name: str, by_s: Iterable[float]) -> None:
+        """Let the nemesis set the wall clock of a service by one of these seconds."""
+        self.simulation.wall_clocks.setdefault(name, 0.0)
+        for seconds in by_s:
+            self.simulation.offer_fault(
+                f"clock jump of {name} by {seconds:+g} s",
+                lambda seconds=seconds: self.jump_clock(name, seconds),  # type: ignore[misc]
+                available=lambda: name in self.services,
+                footprint=writes(f"clock/{name}"),
+            )
+
+    def jump_clock(self, name: str, by_s: float) -> None:
+        """Set the wall clock of a service's machine by so many seconds, back or forward.
+
+        ``time.time`` and ``datetime.now`` of all its incarnations are that much off from now on;
+        what measures durations (``time.monotonic``, trio's clock) is not.
+        """
+        if name not in self.services:
+            raise closest(name, self.services, kind="service")
+        clocks = self.simulation.wall_clocks
+        before = clocks.get(name, 0.0)
+        # Steps before a jump that nobody announced have not said that they could see the clock.
+        self.simulation.touches(f"clock/{name}" if name in clocks else "*")
+        clocks[name] = before + by_s
+        self.clock_jumps += 1
+        life = next(iter(self.services[name].alive), None)
+        self.simulation.emit(
+            "fault",
+            f"clock jump by {by_s:+g} s",
+            resource=f"clock/{name}",
+            before=f"{before:+g} s",
+            after=f"{clocks[name]:+g} s",
+            peer=life.name if life else name,
+        )
+
     @contextmanager
     def timeout(self, name: str) -> Iterator[trio.CancelScope]:
         """Work that a timeout may strike: a fault of the nemesis, possible at every await of it.
@@ -288,11 +324,11 @@ class World:
 
     @property
     def overlapped(self) -> int:
-        """How many writes a restart overlapped, or a timeout cut short.
+        """How many writes a restart overlapped, or a timeout cut short, and how many clocks jumped.
 
         A service that only ends is not restarted.
         """
-        return self.coverage.overlapped + self.timeouts
+        return self.coverage.overlapped + self.timeouts + self.clock_jumps
 
     def covered(self) -> tuple[str, ...]:
         """What this run covered: cells of the matrix, then the marks that were reached."""

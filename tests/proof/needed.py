@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,6 +122,24 @@ async def what_a_life_is(world: World) -> None:
         seen["phase"], seen["alive"] = life.phase, life.alive
 
     await together(world, look=look)
+
+
+async def a_clock_that_jumps(world: World) -> None:
+    """A service looks at the clock of its wall, which may be set back."""
+    seen = noted(world)
+
+    async def books(life: Life) -> None:
+        await trio.lowlevel.checkpoint()
+        seen["at"] = time.time()
+        await trio.sleep(0.1)
+
+    async def look() -> None:
+        await trio.lowlevel.checkpoint()
+
+    world.allow_clock_jump("books", (-36.0,))
+    world.service("books", books)
+    await together(world, look=look)
+    await trio.sleep(1)
 
 
 async def lost_with_its_sender(world: World) -> None:
@@ -376,6 +395,7 @@ NEEDED: Mapping[str, Needed] = {
     "lanes that end": Needed(who_is_done_first, everywhere("lane/", "write")),
     "phases of a service": Needed(who_is_ready, everywhere("lifecycle/")),
     "phase of a life": Needed(what_a_life_is, everywhere("lifecycle/")),
+    "clocks that jump": Needed(a_clock_that_jumps, everywhere("clock/"), ONE_FAULT),
     "requests that die with a lane": Needed(
         lost_with_its_sender,
         lambda option, touch: option.lane == "sender" and touch == ("lane/sender", "read"),
