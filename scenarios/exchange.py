@@ -72,6 +72,7 @@ class Exchange:
         self.world = world
         self.spec = spec
         self.markets = tuple(markets)
+        self.people = people
         self.prices = prices
         self.bug = BUGS[world.bug] if world.bug else NO_BUG
         self.guards = Guards({*world.guards, *self.bug.guards}, tell=self.observe_refusal)
