@@ -30,7 +30,7 @@ from target_stub.ports import Life, Network, Request
 ADDRESS = "chain"
 BLOCKS = "blocks"
 #: Why a trade is refused outside ``ok``, in the codes of the public interface.
-_PAUSES = {
+PAUSES = {
     Mode.MAINTENANCE: Reason.MAINTENANCE_MODE,
     Mode.CANCEL_ONLY: Reason.CANCEL_ONLY_MODE,
     Mode.POST_ONLY: Reason.POST_ONLY_MODE,
@@ -99,7 +99,7 @@ Observer = Callable[[State, Block], None]
 
 def with_mode_gate(state: State) -> State:
     """The same exchange, whose rules pause liquidations and triggers outside ``ok``."""
-    paused = tuple(_PAUSES)
+    paused = tuple(PAUSES)
     exchange = replace(state.spec, liquidations_paused_in=paused, triggers_paused_in=paused)
     return replace(state, rules=replace(state.rules, exchange=exchange))
 
@@ -166,8 +166,8 @@ class Chain:
         """Why the chain itself refuses a trade, whatever the core would make of it, or None."""
         if trade.id in before.applied:
             return None
-        if self.mode_gate and before.mode in _PAUSES:
-            return _PAUSES[before.mode]
+        if self.mode_gate and before.mode in PAUSES:
+            return PAUSES[before.mode]
         if any(self.was_refused(earlier) for earlier in trade.after):
             return Reason.RESYNC
         return None
