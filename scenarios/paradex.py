@@ -198,8 +198,8 @@ async def paradex(world: World) -> None:
 
 async def top_up(exchange: Exchange, owner: Trader) -> None:
     """Pay in as soon as anybody is liquidated; it is a matter of order whether that is in time."""
-    async for _, events in exchange.network.subscribe(BLOCKS):
-        if any(isinstance(event, Liquidated) for event in events):
+    async for block in exchange.network.subscribe(BLOCKS):
+        if any(isinstance(event, Liquidated) for event in block.events):
             await owner.pay(Payment(owner.accounts[0], Usdc(TOP_UP_USDC)))
             return
 

@@ -32,7 +32,9 @@ from scenarios.whole_people import (
 )
 from target_stub.bugs import bugs_of
 from target_stub.chain import Block
-from target_stub.cloud.matching import Matching
+from target_stub.cloud.durable_matching import DurableMatching
+from target_stub.cloud.journal import TABLE as JOURNAL
+from target_stub.cloud.market_data import EPOCHS
 from target_stub.cloud.operator import set_mode
 from target_stub.core import (
     JANUARY_2026,
@@ -48,6 +50,7 @@ from target_stub.core import (
 )
 from target_stub.core.events import OrderCancelled, Triggered
 from target_stub.guards import GUARDS
+from target_stub.ports import Row
 
 NAME = "whole-exchange"
 #: The maintenance: when it begins and how long each of its stages lasts, in virtual seconds.
@@ -88,22 +91,32 @@ MUST_REACH = (
 class WholeExchange(Exchange):
     """The exchange whose matching is looked at as well."""
 
-    matching: Matching | None = None
+    matching: DurableMatching | None = None
     #: The orders as they were after the command that was last applied.
     orders: Mapping[str, Order] = MappingProxyType({})
 
+    def load(self, rows: Mapping[str, Row]) -> None:
+        """The same stores, and nobody has written to the journal of matching yet."""
+        super().load(rows)
+        self.database.load(EPOCHS, {JOURNAL: {"incarnation": 0}})
+
     async def run_matching(self, life: Life) -> None:
         """One incarnation of matching, which tells us what happens to orders."""
-        self.matching = self.bug.variant(Matching, life.incarnation)(
-            life, network=self.network, observer=self.observe_orders
+        self.matching = self.bug.variant(DurableMatching, life.incarnation)(
+            life,
+            database=self.database,
+            network=self.network,
+            exchange=self.spec,
+            markets=self.markets,
+            guards=self.guards,
+            observer=self.observe_orders,
         )
         await self.matching.run()
 
     def observe_orders(self, command: Command, events: tuple[Event, ...]) -> None:
         """Count the places that a run must come to."""
-        state = self.matching.state if self.matching else None
-        if state is not None:
-            before, self.orders = self.orders, orders_of(state)
+        if self.matching is not None:
+            before, self.orders = self.orders, orders_of(self.matching.desk.state)
             if any(
                 order.protects and order.remaining != before.get(name, order).remaining
                 for name, order in self.orders.items()

@@ -2,7 +2,8 @@
 
 It applies what the cloud sends it to the pure core and refuses what is invalid, but it believes
 the market values that it is told, as the real one did. With the mode gate its rules know the mode
-and pause liquidations, triggers and settlements outside ``ok``.
+and pause liquidations, triggers and settlements outside ``ok``. A trade that it refuses is busted,
+and every trade that was matched on top of that one falls with it.
 """
 
 from __future__ import annotations
@@ -29,11 +30,31 @@ from target_stub.ports import Life, Network, Request
 ADDRESS = "chain"
 BLOCKS = "blocks"
 #: Why a trade is refused outside ``ok``, in the codes of the public interface.
-_PAUSES = {
+PAUSES = {
     Mode.MAINTENANCE: Reason.MAINTENANCE_MODE,
     Mode.CANCEL_ONLY: Reason.CANCEL_ONLY_MODE,
     Mode.POST_ONLY: Reason.POST_ONLY_MODE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A height and the state there; ``fork`` counts the rollbacks before it.
+
+    Of two heads the one with the larger ``age`` is the newer one, whatever their heights.
+    """
+
+    fork: int
+    height: int
+    state: State
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """What grows from every head to the next."""
+        return (self.fork, self.height)
+
+    def __str__(self) -> str:
+        return f"height {self.height}{f' of fork {self.fork}' * bool(self.fork)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,33 @@ class Block:
     command: Command
     events: tuple[Event, ...]
     state: State
+    fork: int = 0
+
+    @property
+    def head(self) -> Head:
+        """The head of the chain with this block as the newest."""
+        return Head(self.fork, self.height, self.state)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the command changed nothing because the chain refused it."""
+        return any(isinstance(event, Rejected) for event in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a trade, whenever that was, and the head of the chain since then."""
+
+    events: tuple[Event, ...]
+    head: Head
+
+    @property
+    def refused(self) -> bool:
+        """Whether the trade was busted."""
+        return any(isinstance(event, Rejected) for event in self.events)
+
+    def __str__(self) -> str:
+        return f"{'busted' if self.refused else 'settled'} at {self.head}"
 
 
 Observer = Callable[[State, Block], None]
@@ -51,7 +99,7 @@ Observer = Callable[[State, Block], None]
 
 def with_mode_gate(state: State) -> State:
     """The same exchange, whose rules pause liquidations and triggers outside ``ok``."""
-    paused = tuple(_PAUSES)
+    paused = tuple(PAUSES)
     exchange = replace(state.spec, liquidations_paused_in=paused, triggers_paused_in=paused)
     return replace(state, rules=replace(state.rules, exchange=exchange))
 
@@ -72,6 +120,14 @@ class Chain:
         self.observer = observer
         self.tell = tell
         self.blocks: list[Block] = []
+        self.forks = 0
+        #: What became of each trade, by its id.
+        self.trades: dict[str, tuple[Event, ...]] = {}
+
+    @property
+    def head(self) -> Head:
+        """The newest height and the state there."""
+        return Head(self.forks, self.height, self.state)
 
     @property
     def state(self) -> State:
@@ -88,7 +144,7 @@ class Chain:
         before = self.state
         if isinstance(command, SetMode) and not self.mode_gate:
             return ()
-        if isinstance(command, SettleTrade) and self.mode_gate and before.mode in _PAUSES:
+        if isinstance(command, SettleTrade) and self.refusal(before, command) is not None:
             return self.bust(before, command)
         state, events = self.execute(before, command)
         self.append(command, events, state)
@@ -102,11 +158,36 @@ class Chain:
         """The exchange whose rules know the mode."""
         return with_mode_gate(state)
 
+    def settle(self, trade: SettleTrade) -> tuple[Event, ...]:
+        """Settle or bust a trade, or say again what became of it when it first came."""
+        return self.trades[trade.id] if trade.id in self.state.applied else self.submit(trade)
+
+    def refusal(self, before: State, trade: SettleTrade) -> Reason | None:
+        """Why the chain itself refuses a trade, whatever the core would make of it, or None."""
+        if trade.id in before.applied:
+            return None
+        if self.mode_gate and before.mode in PAUSES:
+            return PAUSES[before.mode]
+        if any(self.was_refused(earlier) for earlier in trade.after):
+            return Reason.RESYNC
+        return None
+
+    def was_refused(self, trade: str) -> bool:
+        """Whether a trade came and was busted."""
+        return any(isinstance(event, Rejected) for event in self.trades.get(trade, ()))
+
     def bust(self, before: State, trade: SettleTrade) -> tuple[Event, ...]:
-        """Refuse a trade in a mode that forbids it; nothing of it remains."""
-        refused = Rejected(command_id=trade.id, reason=_PAUSES[before.mode])
-        self.tell(Refusal(guard=MODE_GATE, why=refused.describe()))
+        """Refuse a trade by a rule of the chain; only that it came is remembered."""
+        reason = self.refusal(before, trade)
+        refused = Rejected(command_id=trade.id, reason=reason or Reason.RESYNC)
+        if reason is not Reason.RESYNC:
+            self.tell(Refusal(guard=MODE_GATE, why=refused.describe()))
+        self.append(trade, (refused,), self.remembered(before, trade))
         return (refused,)
+
+    def remembered(self, before: State, trade: SettleTrade) -> State:
+        """The state after a trade that was refused."""
+        return replace(before, applied=before.applied.added(trade.id))
 
     def execute(self, before: State, command: Command) -> tuple[State, tuple[Event, ...]]:
         """What a command makes of a state, by the rules of the core."""
@@ -115,8 +196,10 @@ class Chain:
     def append(self, command: Command, events: tuple[Event, ...], state: State) -> None:
         """Make the next block."""
         before = self.state
-        block = Block(self.height + 1, command, events, state)
+        block = Block(self.height + 1, command, events, state, self.forks)
         self.blocks.append(block)
+        if isinstance(command, SettleTrade):
+            self.trades.setdefault(command.id, events)
         self.observer(before, block)
 
     def rollback(self, height: int) -> State:
@@ -124,6 +207,12 @@ class Chain:
         if not 0 <= height <= self.height:
             raise ValueError(f"cannot roll back to height {height} of {self.height}")
         del self.blocks[height:]
+        self.forks += 1
+        self.trades = {
+            block.command.id: block.events
+            for block in reversed(self.blocks)
+            if isinstance(block.command, SettleTrade)
+        }
         return self.state
 
 
@@ -142,16 +231,28 @@ class ChainNode:
             await self.answer(request)
 
     async def answer(self, request: Request) -> None:
-        """``submit`` a command, read the ``state``, or ``rollback`` to a height."""
+        """``submit`` a command, ``settle`` a trade, read ``state`` or ``head``, or ``rollback``."""
         payload: Any = request.payload
         if request.method == "state":
             await request.reply(self.chain.state)
+        elif request.method == "head":
+            await request.reply(self.chain.head)
         elif request.method == "rollback":
             await request.reply(self.chain.rollback(payload))
         elif request.method == "submit":
             events = self.chain.submit(payload)
-            await request.reply(events)
-            if events:
-                await self.network.publish(BLOCKS, (payload, events))
+            await self.tell(request, events, events)
+        elif request.method == "settle":
+            height = self.chain.height
+            events = self.chain.settle(payload)
+            new = events if self.chain.height > height else ()
+            await self.tell(request, Settlement(events, self.chain.head), new)
         else:
             await request.fail(ValueError(f"the chain has no method {request.method!r}"))
+
+    async def tell(self, request: Request, answer: object, events: tuple[Event, ...]) -> None:
+        """Answer, and tell everybody of the newest block if there is a new one."""
+        blocks = self.chain.blocks[-1:]
+        await request.reply(answer)
+        if events:
+            await self.network.publish(BLOCKS, blocks[0])

@@ -7,7 +7,6 @@ are read again from the chain. After a restart the books are empty: open orders 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,35 +21,24 @@ from target_stub.core import (
     Filled,
     FillType,
     Mode,
-    PublishMarket,
+    PlaceOrder,
     Rejected,
     SetMode,
     SettleTrade,
     State,
-    TriggerCheck,
     apply,
 )
-from target_stub.core.triggers import has_fired
 from target_stub.ports import Life, Network, Request
 
 ADDRESS = "matching"
-#: Is told of every command that was applied to the orders, and of what happened.
-Observer = Callable[[Command, tuple[Event, ...]], None]
 
 
 class Matching:
     """One incarnation of the matching engine."""
 
-    def __init__(
-        self,
-        life: Life,
-        *,
-        network: Network,
-        observer: Observer = lambda command, events: None,
-    ) -> None:
+    def __init__(self, life: Life, *, network: Network) -> None:
         self.life = life
         self.network = network
-        self.observer = observer
         self.state: State | None = None
         self.busted = 0
         self._modes = 0
@@ -91,30 +79,13 @@ class Matching:
         if self.state is None:
             raise ConnectionError(f"{self.life.name} has not hydrated")
         self.state, events = apply(self.state, command)
-        self.observer(command, events)
         return events
 
     async def follow_blocks(self, blocks: Any) -> None:
         """Do after the chain what was not done here first."""
-        async for command, events in blocks:
-            refused = any(isinstance(event, Rejected) for event in events)
-            if not isinstance(command, SettleTrade | SetMode) and not refused:
-                self.do(command)
-            if isinstance(command, PublishMarket):
-                await self.fire(command)
-
-    async def fire(self, published: PublishMarket) -> None:
-        """Fire the stop and TP/SL orders that a new mark price has reached, and send their trades.
-
-        Outside ``ok`` nothing fires; the first mark published afterwards does.
-        """
-        state = self.state
-        if state is None or state.mode is not Mode.OK or not is_any_due(state, published.market):
-            return
-        check = TriggerCheck(id=f"triggers-{published.id}", at_ms=published.at_ms)
-        for number, event in enumerate(self.do(check)):
-            if isinstance(event, Filled) and event.fill_type is not FillType.LIQUIDATION:
-                await self.settle(check, number, event)
+        async for block in blocks:
+            if not isinstance(block.command, SettleTrade | SetMode) and not block.refused:
+                self.do(block.command)
 
     async def follow_modes(self, modes: Any) -> None:
         """Obey the mode."""
@@ -128,11 +99,11 @@ class Matching:
         """An order or a cancel; an order is answered when its trades are settled or busted."""
         events = self.do(request.payload)
         for number, event in enumerate(events):
-            if isinstance(event, Filled) and event.fill_type is not FillType.LIQUIDATION:
+            if isinstance(event, Filled) and event.fill_type is FillType.FILL:
                 await self.settle(request.payload, number, event)
         await request.reply(events)
 
-    async def settle(self, order: Command, number: int, fill: Filled) -> None:
+    async def settle(self, order: PlaceOrder, number: int, fill: Filled) -> None:
         """Send one trade to the chain; what it refuses never happened."""
         taker, maker = fill.taker, fill.maker
         buyer, seller = (taker, maker) if taker.side == "buy" else (maker, taker)
@@ -162,13 +133,3 @@ class Matching:
         for name in names:
             accounts[name] = replace(chain.accounts[name], orders=accounts[name].orders)
         self.state = replace(self.state, accounts=accounts)
-
-
-def is_any_due(state: State, market: str) -> bool:
-    """Whether a stop or TP/SL order waits for no more than the mark price that a market has now."""
-    mark_usd = state.market(market).known("mark_usd")
-    return any(
-        has_fired(order, mark_usd)
-        for account in state.accounts.values()
-        for order in account.waiting_orders(market)
-    )

@@ -14,8 +14,9 @@ from decimal import Decimal
 from target_stub.core.fees import Standing, TraderProfile
 from target_stub.core.impact import VenueQuote
 from target_stub.core.money import Usdc
-from target_stub.core.orders import Instruction, Order, OrderKind, Position, Side, Trigger
+from target_stub.core.orders import Account, Instruction, Order, OrderKind, Position, Side, Trigger
 from target_stub.core.parameters import Mode, Pause, SelfTradePrevention
+from target_stub.core.state import Market
 from target_stub.core.transfers import TransferStatus
 
 
@@ -177,6 +178,8 @@ class SettleTrade(_Command):
     """Accounts whose order was reduce-only: the trade is refused if it does not reduce."""
     maker_profile: TraderProfile = TraderProfile.PRO
     taker_profile: TraderProfile = TraderProfile.PRO
+    after: tuple[str, ...] = ()
+    """Trades of the same accounts that were under way when this one was matched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +312,23 @@ class Resync(_Command):
     positions: Mapping[str, Position]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowChain(_Command):
+    """What the chain says at a height, with the trades on top that it has not answered yet."""
+
+    height: int
+    accounts: Mapping[str, Account]
+    """Those whose balance, positions or standing are others than here; orders are not the chain's.
+    """
+    markets: Mapping[str, Market]
+    """Those whose values are others than here."""
+    usdc_price: Decimal | None
+    mode: Mode | None = None
+    """None: the mode is what it was."""
+    settled: tuple[str, ...] = ()
+    """Trades that the chain has settled since."""
+
+
 OrderCommand = (
     PlaceOrder
     | CancelOrder
@@ -317,6 +337,7 @@ OrderCommand = (
     | SettleTrade
     | BustTrade
     | Resync
+    | FollowChain
     | Liquidate
     | Unwind
 )

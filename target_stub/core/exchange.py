@@ -33,6 +33,7 @@ from target_stub.core.commands import (
     CreateAccount,
     CreateVault,
     Deposit,
+    FollowChain,
     FundCommand,
     FundingTick,
     HealthCheck,
@@ -71,7 +72,7 @@ from target_stub.core.market_data import (
 )
 from target_stub.core.modes import enforce_band, set_mode
 from target_stub.core.money import exact
-from target_stub.core.resync import bust_trade, resync
+from target_stub.core.resync import bust_trade, follow_chain, resync
 from target_stub.core.state import State
 from target_stub.core.trading import cancel_all, cancel_order, modify_order, place_order
 from target_stub.core.triggers import check_triggers
@@ -159,6 +160,8 @@ def _perform_on_orders(draft: Draft, command: OrderCommand | FundCommand) -> Non
             bust_trade(draft, command)
         case Resync():
             resync(draft, command)
+        case FollowChain():
+            follow_chain(draft, command)
         case _:
             _perform_for_funds(draft, command)
 

@@ -4,6 +4,9 @@ The trade is busted: its orders get their size back, and both accounts are in RE
 may cancel but not trade. Other trades of theirs are on their way to the chain and may bust in turn;
 only when all of them are answered is the account read from the chain again. Paradex documentation,
 trade flow and busts.
+
+Between two busts the cloud follows the chain: money, positions and market values are the chain's,
+orders are the cloud's own.
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from target_stub.core.book import reaches
-from target_stub.core.commands import BustTrade, Resync
+from target_stub.core.commands import BustTrade, FollowChain, Resync
 from target_stub.core.draft import Draft
 from target_stub.core.errors import Reason, Refusal
-from target_stub.core.events import OrderAccepted, Resynchronised, TradeBusted
+from target_stub.core.events import ModeChanged, OrderAccepted, Resynchronised, TradeBusted
+from target_stub.core.liquidation import deleverage
+from target_stub.core.margin import assess
+from target_stub.core.modes import enforce_band
 from target_stub.core.money import exact
 from target_stub.core.orders import Instruction, Order, OrderKind
 from target_stub.core.reduce_only import reconcile
+from target_stub.core.state import known_prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +96,38 @@ def resync(draft: Draft, command: Resync) -> None:
     draft.events.append(Resynchronised(account=command.account))
     for market in markets:
         reconcile(draft, command.account, market)
+
+
+def follow_chain(draft: Draft, command: FollowChain) -> None:
+    """Take over what the chain says, and cancel what it no longer supports.
+
+    Accounts in RESYNC stay as they are. Afterwards no order does more than its position allows, is
+    outside the band of the mode, or stands for an account below its initial margin. What cannot be
+    judged, because a price is missing, stays for now.
+    """
+    for name, told in sorted(command.accounts.items()):
+        if name not in draft.resyncing:
+            mine = draft.accounts.get(name)
+            draft.put_account(replace(told, orders=mine.orders if mine else {}))
+    for symbol, market in sorted(command.markets.items()):
+        last_usd = draft.market(symbol).last_trade_usd
+        draft.put_market(replace(market, last_trade_usd=last_usd))
+    draft.usdc_price = command.usdc_price
+    if command.mode is not None and command.mode is not draft.mode:
+        draft.events.append(ModeChanged(before=draft.mode, mode=command.mode))
+        draft.mode, draft.mode_since_ms = command.mode, command.at_ms
+    for name in sorted(draft.accounts):
+        markets = {order.market for order in draft.account(name).orders.values()}
+        for symbol in sorted(markets):
+            reconcile(draft, name, symbol)
+    prices = known_prices(draft.markets)
+    for symbol in sorted(prices):
+        if draft.market(symbol).external_rates:
+            enforce_band(draft, symbol)
+    for name in sorted(draft.accounts):
+        account = draft.account(name)
+        if draft.usdc_price is None or not set(account.positions) <= set(prices):
+            continue
+        if any(account.working_orders()):
+            health = assess(account, prices, draft.usdc_price, draft.state.rules)
+            deleverage(draft, account, health)

@@ -189,6 +189,10 @@ def _match(draft: Draft, order: Order, caps: Caps) -> tuple[Order, Reason | None
         if entry is None or not reaches(order.side, caps.limit, entry.price):
             break
         resting = draft.account(entry.account).orders[entry.order_id]
+        if resting.account in draft.resyncing:
+            # Nobody knows what it can still pay; the book must not stay crossed either.
+            draft.cancel(resting, Reason.RESYNC)
+            continue
         if resting.account == order.account:
             policy = order.self_trade_prevention or draft.spec.self_trade_prevention
             if policy is not SelfTradePrevention.EXPIRE_TAKER:

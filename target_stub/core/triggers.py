@@ -18,6 +18,7 @@ from target_stub.core.gate import check_order
 from target_stub.core.orders import Order, OrderKind, Side, Trigger
 from target_stub.core.parameters import Pause
 from target_stub.core.reduce_only import closable
+from target_stub.core.state import Market, State
 from target_stub.core.trading import cancel_siblings, execute
 
 
@@ -35,6 +36,26 @@ def has_fired(order: Order, mark_usd: Decimal) -> bool:
     return mark_usd <= order.trigger_price
 
 
+def is_any_due(state: State) -> bool:
+    """Whether a check of the triggers would fire at least one order now."""
+    if state.mode in state.spec.triggers_paused_in:
+        return False
+    return any(
+        bool(order.remaining) and may_fire(state.market(order.market), order)
+        for name, account in state.accounts.items()
+        if name not in state.resyncing
+        for order in account.waiting_orders()
+    )
+
+
+def may_fire(market: Market, order: Order) -> bool:
+    """Whether the mark price has reached the trigger in a market that is not halted.
+
+    Raises Missing while nobody knows the mark price.
+    """
+    return Pause.HALTED not in market.pauses and has_fired(order, market.known("mark_usd"))
+
+
 def check_triggers(draft: Draft) -> None:
     """Fire every order that is due, by account id and then by age."""
     if draft.mode in draft.spec.triggers_paused_in:
@@ -48,11 +69,8 @@ def check_triggers(draft: Draft) -> None:
             if order is None or not order.remaining:
                 continue
             market = draft.market(order.market)
-            if Pause.HALTED in market.pauses:
-                continue
-            mark_usd = market.known("mark_usd")
-            if has_fired(order, mark_usd):
-                _fire(draft, order, mark_usd)
+            if may_fire(market, order):
+                _fire(draft, order, market.known("mark_usd"))
 
 
 def _fire(draft: Draft, order: Order, mark_usd: Decimal) -> None:

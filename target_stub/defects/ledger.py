@@ -21,13 +21,12 @@ from target_stub.ports import Request
 class KeepsHalfOfABust(Chain):
     """Executes a trade before it asks whether the mode allows it, and reverts one side of it."""
 
-    def bust(self, before: State, trade: SettleTrade) -> tuple[Event, ...]:
+    def remembered(self, before: State, trade: SettleTrade) -> State:
         """Refuse a trade; the buyer's account keeps what the executor had written."""
-        events = super().bust(before, trade)
         executed, _ = self.execute(before, trade)
         kept = {trade.buyer: executed.accounts[trade.buyer]}
-        self.append(trade, events, replace(before, accounts={**before.accounts, **kept}))
-        return events
+        state = super().remembered(before, trade)
+        return replace(state, accounts={**before.accounts, **kept})
 
 
 class BelievesTheLiquidator(Chain):

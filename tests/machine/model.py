@@ -7,10 +7,10 @@ a difference between two states that should be equal to the last digit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from target_stub.chain import Block
+from target_stub.chain import PAUSES, Block
 from target_stub.core import (
     Command,
     Deposit,
@@ -19,12 +19,13 @@ from target_stub.core import (
     Filled,
     FillType,
     PlaceOrder,
+    Reason,
     Rejected,
     SettleTrade,
     State,
     apply,
 )
-from target_stub.core.events import Deposited, Withdrawn
+from target_stub.core.events import Deposited, TradeBusted, Withdrawn
 
 
 @dataclass(slots=True)
@@ -48,7 +49,12 @@ class Model:
     def follow(self, before: State, block: Block) -> None:
         """Apply what the chain applied; a command that came before does nothing here."""
         command = block.command
-        self.state, events = apply(self.state, command)
+        if isinstance(command, SettleTrade) and own_refusal(block):
+            events = block.events
+            known = replace(self.state, applied=self.state.applied.added(command.id))
+            self.state = self.state if command.id in self.answers else known
+        else:
+            self.state, events = apply(self.state, command)
         if command.id not in self.answers:
             self.commands[command.id] = command
             self.answers[command.id] = events
@@ -67,11 +73,12 @@ class Model:
                 return f"{name}: chain {one}, model {other}"
         return ""
 
-    def misses(self, sent: Sent, *, exactly: bool) -> str:
-        """What a client was told that the model does not know, or (exactly) knows differently."""
+    def misses(self, sent: Sent) -> str:
+        """What a client was told that the model does not know, or knows differently."""
         if sent.address == "chain":
             return self._misses_answer(sent)
-        missed = (self._misses_fill(*fill, exactly=exactly) for fill in fills_of(sent))
+        busted = {event.trade for event in sent.answer or () if isinstance(event, TradeBusted)}
+        missed = (self._misses_fill(*fill, busted=busted) for fill in fills_of(sent))
         return next(filter(None, missed), "")
 
     def _misses_answer(self, sent: Sent) -> str:
@@ -83,13 +90,14 @@ class Model:
             return f"{sent.command.id} was answered with {sent.answer}, the model says {known}"
         return ""
 
-    def _misses_fill(self, trade: str, fill: Filled, *, exactly: bool) -> str:
-        """A fill is in the model as a trade of the same two, or was refused there (a bust)."""
+    def _misses_fill(self, trade: str, fill: Filled, *, busted: set[str]) -> str:
+        """A fill is in the model as a trade of the same two, or both say that it was refused."""
         events, command = self.answers.get(trade), self.commands.get(trade)
         if events is None or not isinstance(command, SettleTrade):
             return f"{trade} was acknowledged and never settled: {fill.describe()}"
-        if not exactly or any(isinstance(event, Rejected) for event in events):
-            return ""
+        refused = any(isinstance(event, Rejected) for event in events)
+        if refused is not (trade in busted):
+            return f"{trade} was acknowledged as {'' if refused else 'not '}settled: {events}"
         taker, maker = fill.taker, fill.maker
         buyer, seller = (taker, maker) if taker.side == "buy" else (maker, taker)
         told = (fill.market, fill.price.value, fill.size, buyer.account, seller.account)
@@ -115,6 +123,12 @@ class Model:
         return "" if booked == paid_in else f"clients paid in {paid_in}, {booked} is booked"
 
 
+def own_refusal(block: Block) -> bool:
+    """Whether the chain refused a trade by a rule of its own, of which the core knows nothing."""
+    reasons = (*PAUSES.values(), Reason.RESYNC)
+    return any(isinstance(event, Rejected) and event.reason in reasons for event in block.events)
+
+
 def fills_of(sent: Sent) -> list[tuple[str, Filled]]:
     """The trades that an order was told it made, each with the id under which it is settled."""
     if not isinstance(sent.command, PlaceOrder):
@@ -122,5 +136,5 @@ def fills_of(sent: Sent) -> list[tuple[str, Filled]]:
     return [
         (f"trade-{sent.command.id}-{number}", event)
         for number, event in enumerate(sent.answer or ())
-        if isinstance(event, Filled) and event.fill_type is FillType.FILL
+        if isinstance(event, Filled) and event.fill_type is not FillType.LIQUIDATION
     ]

@@ -101,9 +101,6 @@ def test_a_machine_whose_rule_fails_leaves_no_simulation_open() -> None:
     assert falsify(Failing, budget(examples=20, steps=10)).message == "on purpose"
 
 
-@pytest.mark.xfail(
-    reason="matching forgets its orders in a restart: one that is sent again trades again"
-)
 def test_an_order_that_is_sent_again_after_a_restart_trades_its_size_once() -> None:
     machine = RestartingExchangeMachine()
     held, services = machine.held, machine.held.world.services
