@@ -73,12 +73,17 @@ class Model:
                 return f"{name}: chain {one}, model {other}"
         return ""
 
-    def misses(self, sent: Sent) -> str:
-        """What a client was told that the model does not know, or knows differently."""
+    def misses(self, sent: Sent, *, durable: bool) -> str:
+        """What a client was told that the model does not know, or knows differently.
+
+        Only durable matching says in its answers which trades were busted.
+        """
         if sent.address == "chain":
             return self._misses_answer(sent)
         busted = {event.trade for event in sent.answer or () if isinstance(event, TradeBusted)}
-        missed = (self._misses_fill(*fill, busted=busted) for fill in fills_of(sent))
+        missed = (
+            self._misses_fill(*fill, busted=busted if durable else None) for fill in fills_of(sent)
+        )
         return next(filter(None, missed), "")
 
     def _misses_answer(self, sent: Sent) -> str:
@@ -90,13 +95,13 @@ class Model:
             return f"{sent.command.id} was answered with {sent.answer}, the model says {known}"
         return ""
 
-    def _misses_fill(self, trade: str, fill: Filled, *, busted: set[str]) -> str:
+    def _misses_fill(self, trade: str, fill: Filled, *, busted: set[str] | None) -> str:
         """A fill is in the model as a trade of the same two, or both say that it was refused."""
         events, command = self.answers.get(trade), self.commands.get(trade)
         if events is None or not isinstance(command, SettleTrade):
             return f"{trade} was acknowledged and never settled: {fill.describe()}"
         refused = any(isinstance(event, Rejected) for event in events)
-        if refused is not (trade in busted):
+        if busted is not None and refused is not (trade in busted):
             return f"{trade} was acknowledged as {'' if refused else 'not '}settled: {events}"
         taker, maker = fill.taker, fill.maker
         buyer, seller = (taker, maker) if taker.side == "buy" else (maker, taker)

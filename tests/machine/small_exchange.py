@@ -19,12 +19,14 @@ from harness.schedule.choices import TIMER, Option
 from harness.schedule.simulation import Limits, Simulation
 from harness.world.service import Service
 from harness.world.world import World
+from scenarios.exchange import Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE
 from scenarios.paradex import MARKETS as ALL_MARKETS
 from scenarios.paradex import opening_row
 from scenarios.people import population
-from scenarios.whole_exchange import WholeExchange
+from scenarios.rules.orders import matching_agrees_with_chain, updates_are_numbered_once
+from scenarios.whole_services import WholeExchange
 from target_stub.chain import Block
 from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.cloud.oracle_feed import Quote
@@ -83,14 +85,16 @@ class SmallExchange:
         guards: frozenset[str],
         bug: str = "",
         restarted: Sequence[str] = RESTARTED,
+        durable: bool = True,
     ) -> None:
+        self.durable = durable
         self.restarted = tuple(restarted)
         self.simulation = Simulation(
             seed=SEED, limits=Limits(steps=200_000), stall_s=10.0, epoch_s=1_768_796_874.0
         )
         self.world = World(self.simulation, seed=SEED, guards=guards, bug=bug)
         self.outside = Outside()
-        self.exchange = WholeExchange(
+        self.exchange = (WholeExchange if durable else Exchange)(
             self.world,
             spec=JANUARY_2026,
             markets=[market for market, _, _ in MARKETS],
@@ -102,6 +106,10 @@ class SmallExchange:
         self.model = Model(self.exchange.chain.genesis)
         self.sent: list[Sent] = []
         self.world.add_invariants(*rules_in_force(self.exchange))
+        if isinstance(self.exchange, WholeExchange):
+            self.world.add_invariants(
+                matching_agrees_with_chain(self.exchange), updates_are_numbered_once(self.exchange)
+            )
         self._lanes = 0
         self.open()
 
@@ -282,7 +290,7 @@ class SmallExchange:
         if waiting:
             return f"everybody_is_answered: {waiting} still wait"
         for sent in self.sent:
-            if missed := self.model.misses(sent):
+            if missed := self.model.misses(sent, durable=self.durable):
                 return f"acknowledged_is_in_the_model: {missed}"
         if gap := self.model.misbooked(self.sent):
             return f"acknowledged_exactly_once: {gap}"

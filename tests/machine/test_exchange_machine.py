@@ -35,7 +35,11 @@ def test_the_guarded_exchange_holds_whatever_is_restarted() -> None:
 
 def test_the_machine_finds_the_index_that_became_zero() -> None:
     machine = variant(
-        RestartingExchangeMachine, bug="index_zero", guards=NO_GUARDS, restarted=("market_data",)
+        RestartingExchangeMachine,
+        bug="index_zero",
+        guards=NO_GUARDS,
+        restarted=("market_data",),
+        durable=False,
     )
     found = falsify(machine, budget(examples=800, steps=25))
     assert found.invariant == "funding_index_step_is_bounded"
@@ -43,7 +47,7 @@ def test_the_machine_finds_the_index_that_became_zero() -> None:
 
 
 def test_without_a_restart_the_same_bug_does_not_show() -> None:
-    machine = variant(ExchangeMachine, bug="index_zero", guards=NO_GUARDS)
+    machine = variant(ExchangeMachine, bug="index_zero", guards=NO_GUARDS, durable=False)
     survives(machine, budget(examples=50, steps=40))
     assert machine.tally["restarts"] == 0
     assert machine.tally["fills"] >= 10
