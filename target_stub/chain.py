@@ -225,7 +225,12 @@ class ChainNode:
         self.network = network
 
     async def run(self) -> None:
-        """Serve for ever; the chain itself is durable, the node keeps nothing."""
+        """Serve for ever; the chain itself is durable, the node keeps nothing.
+
+        The last block may be one that the node before this one did not live to announce.
+        """
+        if self.life.incarnation > 1 and self.chain.blocks:
+            await self.network.publish(BLOCKS, self.chain.blocks[-1])
         self.life.enter("ready")
         async for request in self.network.listen(ADDRESS):
             await self.answer(request)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from target_stub.core import (
+    Account,
     BustTrade,
     CancelOrder,
+    Event,
     Filled,
+    FollowChain,
     InFlight,
     Instruction,
+    Mode,
     Order,
     OrderKind,
     PlaceOrder,
@@ -29,7 +34,13 @@ from target_stub.core import (
     Withdraw,
 )
 from target_stub.core.audit import crossed_books
-from target_stub.core.events import Resynchronised, TradeBusted, Triggered
+from target_stub.core.events import (
+    ModeChanged,
+    OrderCancelled,
+    Resynchronised,
+    TradeBusted,
+    Triggered,
+)
 from tests.core.desk import PEOPLE, XYZ, limit, opened, orders, place, position, refused
 
 
@@ -254,3 +265,72 @@ def test_when_everything_is_answered_the_cloud_is_what_the_chain_is() -> None:
         settled += len(both.chain.of(Filled))
     assert busted > 30, f"{busted} busts put nothing to the test"
     assert settled > 100
+
+
+def test_nobody_trades_with_an_account_in_resync() -> None:
+    both = layers()
+    both.order(limit("ask", "bob", Side.SELL, 10, 100))
+    both.order(limit("second", "bob", Side.SELL, 1, 101))
+    poor(both, "alice")
+    both.order(limit("bid", "alice", Side.BUY, 3, 100))
+    both.order(limit("more", "alice", Side.BUY, 1, 100))
+    both.deliver()
+    assert both.cloud.state.resyncing == ("alice", "bob")
+    fills = len(both.cloud.of(Filled))
+    both.order(limit("taker", "carol", Side.BUY, 2, 100))
+    assert len(both.cloud.of(Filled)) == fills
+    assert orders(both.cloud, "bob") == [("second", 1)], "what would have crossed is called off"
+    (called_off,) = both.cloud.of(OrderCancelled)
+    assert called_off.reason is Reason.RESYNC
+    assert orders(both.cloud, "carol") == [("taker", 2)]
+
+
+def follow(session: Session, **options: Any) -> tuple[Event, ...]:
+    """Let the cloud hear of the chain, which says nothing new unless told otherwise."""
+    said: Any = {"height": 1, "accounts": {}, "markets": {}, **options}
+    usdc_price = session.state.usdc_price
+    return session.must(FollowChain(id=session.next_id(), at_ms=0, usdc_price=usdc_price, **said))
+
+
+def test_the_cloud_takes_money_and_positions_from_the_chain_and_keeps_its_orders() -> None:
+    cloud = opened(sizes={"alice": 5, "bob": -5})
+    place(cloud, limit("ask", "alice", Side.SELL, 3, 110))
+    told = replace(cloud.state.account("alice"), balance_usdc=Decimal(777), positions={}, orders={})
+    follow(cloud, accounts={"alice": told, "dave": Account("dave", Decimal(9))})
+    assert cloud.state.account("alice").balance_usdc == Decimal(777)
+    assert cloud.state.account("dave").balance_usdc == 9
+    assert position(cloud, "alice") == 0
+    assert orders(cloud, "alice") == [("ask", 3)]
+
+
+def test_orders_go_that_the_account_on_the_chain_does_not_support() -> None:
+    cloud = opened(sizes={"alice": 5, "bob": -5})
+    place(cloud, replace(limit("close", "alice", Side.SELL, 5, 110), reduce_only=True))
+    place(cloud, limit("dear", "bob", Side.BUY, 2, 90))
+    alice, bob = (cloud.state.account(name) for name in ("alice", "bob"))
+    follow(
+        cloud,
+        accounts={
+            "alice": replace(alice, positions={}),
+            "bob": replace(bob, balance_usdc=Decimal(-500), positions={}),
+        },
+    )
+    reasons = {event.order.id: event.reason for event in cloud.of(OrderCancelled)}
+    assert reasons == {"close": Reason.NOT_REDUCING, "dear": Reason.DELEVERAGED}
+
+
+def test_an_account_in_resync_is_not_followed_and_the_mode_is() -> None:
+    both = layers()
+    both.order(limit("ask", "bob", Side.SELL, 3, 100))
+    poor(both, "alice")
+    both.order(limit("bid", "alice", Side.BUY, 1, 100))
+    both.order(limit("more", "alice", Side.BUY, 1, 100))
+    both.deliver()
+    believed = both.cloud.state.account("alice").balance_usdc
+    told = replace(both.chain.state.account("alice"), orders={})
+    assert told.balance_usdc != believed
+    (changed,) = follow(both.cloud, accounts={"alice": told}, mode=Mode.POST_ONLY)
+    assert both.cloud.state.account("alice").balance_usdc == believed
+    assert isinstance(changed, ModeChanged)
+    assert both.cloud.state.mode is Mode.POST_ONLY
+    assert not follow(both.cloud, mode=None)

@@ -13,9 +13,11 @@ from target_stub.core import (
     Command,
     Deposit,
     Duplicate,
+    Event,
     Mode,
     OracleUpdate,
     PublishMarket,
+    Reason,
     Rejected,
     SetMode,
     SettleTrade,
@@ -92,19 +94,68 @@ def test_a_height_that_never_was_is_refused(height: int) -> None:
         ledger.rollback(height)
 
 
-def test_with_the_gate_a_trade_outside_ok_is_busted() -> None:
-    trade = SettleTrade(
-        id="trade",
+def trade(name: str = "trade", *, buyer: str = "ann", after: tuple[str, ...] = ()) -> SettleTrade:
+    """A tenth of a coin changes hands between ann and bob."""
+    return SettleTrade(
+        id=name,
         at_ms=1,
         market="BTC-USD-PERP",
         price=Decimal(93_000),
         size=Decimal("0.1"),
-        buyer="ann",
+        buyer=buyer,
         seller="bob",
         taker_side=Side.BUY,
+        after=after,
     )
-    for mode_gate in (False, True):
-        ledger = chain(mode_gate=mode_gate)
-        ledger.submit(SetMode(id="mode", at_ms=1, mode=Mode.MAINTENANCE))
-        events = ledger.submit(trade)
-        assert isinstance(events[0], Rejected) is mode_gate
+
+
+def refused(events: tuple[Event, ...]) -> Reason | None:
+    """Why the chain refused something, or None if it did not."""
+    return next((event.reason for event in events if isinstance(event, Rejected)), None)
+
+
+@pytest.mark.parametrize("mode_gate", [False, True])
+def test_with_the_gate_a_trade_outside_ok_is_busted(mode_gate: bool) -> None:
+    ledger = chain(mode_gate=mode_gate)
+    ledger.submit(SetMode(id="mode", at_ms=1, mode=Mode.MAINTENANCE))
+    reason = refused(ledger.submit(trade()))
+    assert reason is (Reason.MAINTENANCE_MODE if mode_gate else None)
+
+
+def test_a_busted_trade_is_busted_for_ever_even_if_it_comes_again_when_it_could_settle() -> None:
+    ledger = chain(mode_gate=True)
+    ledger.submit(SetMode(id="closed", at_ms=1, mode=Mode.MAINTENANCE))
+    first = ledger.settle(trade())
+    ledger.submit(SetMode(id="open", at_ms=2, mode=Mode.OK))
+    height = ledger.height
+    assert ledger.settle(trade()) == first
+    assert ledger.height == height
+    assert isinstance(ledger.submit(trade())[0], Duplicate)
+    assert not ledger.state.accounts["ann"].positions
+    assert refused(ledger.settle(trade("another"))) is None
+
+
+def test_what_became_of_a_trade_is_said_again_in_the_same_words() -> None:
+    ledger = chain()
+    first = ledger.settle(trade())
+    assert refused(first) is None
+    assert ledger.settle(trade()) == first
+    assert ledger.state.accounts["ann"].size("BTC-USD-PERP") == Decimal("0.1")
+
+
+def test_a_trade_falls_with_the_one_that_it_was_matched_on_top_of() -> None:
+    ledger = chain()
+    assert refused(ledger.settle(trade("poor", buyer="nobody"))) is Reason.UNKNOWN_ACCOUNT
+    assert refused(ledger.settle(trade("second", after=("poor",)))) is Reason.RESYNC
+    assert refused(ledger.settle(trade("third", after=("second",)))) is Reason.RESYNC
+    assert refused(ledger.settle(trade("fourth", after=("good",)))) is None
+
+
+def test_a_head_after_a_rollback_is_newer_and_forgets_what_was_decided_later() -> None:
+    ledger = chain()
+    before = ledger.head
+    ledger.settle(trade("poor", buyer="nobody"))
+    later = ledger.head
+    ledger.rollback(before.height)
+    assert before.age < later.age < ledger.head.age
+    assert refused(ledger.settle(trade("second", after=("poor",)))) is None
