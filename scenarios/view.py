@@ -192,7 +192,7 @@ class MarketWriters:
 class Restarts:
     """How long a service may take to come back, and how often it may try something."""
 
-    attempts_max, pause_ms, ready_ms_max = 30, 10, 60_000
+    attempts_max, pause_ms, ready_ms_max = 30, 10, 120_000
 
     def __init__(self, exchange: Exchange) -> None:
         self.on = tuple(

@@ -24,6 +24,7 @@ from target_stub.core import (
     Instruction,
     Liquidated,
     Mode,
+    PlaceOrder,
     Rejected,
     SettleTrade,
     State,
@@ -33,7 +34,6 @@ from target_stub.core import (
 from target_stub.core.events import (
     Deposited,
     FillSide,
-    OrderAccepted,
     PositionSettled,
     Transferred,
     Triggered,
@@ -244,22 +244,20 @@ class OrderBooks:
         self.exchange = exchange
         self.on = (f"{exchange.network.name}/matching",)
         self._took: list[str] = []
+        self._resting: set[str] = set()
         exchange.world.watch(f"{exchange.network.name}/matching.order", self.hear)
 
     def hear(self, event: HistoryEvent) -> None:
-        """Look through what matching answers for an order that should have rested and traded."""
-        if event.operation != "answer" or not isinstance(event.value, tuple):
-            return
-        resting = {
-            each.order.id
-            for each in event.value
-            if isinstance(each, OrderAccepted) and each.order.instruction is Instruction.POST_ONLY
-        }
-        self._took += [
-            each.describe()
-            for each in event.value
-            if isinstance(each, Filled) and each.taker.order_id in resting
-        ]
+        """Look through what matching answers for an order that was to rest and has traded."""
+        said = event.value
+        if isinstance(said, PlaceOrder) and said.instruction is Instruction.POST_ONLY:
+            self._resting.add(said.id)
+        elif event.operation == "answer" and isinstance(said, tuple):
+            self._took += [
+                each.describe()
+                for each in said
+                if isinstance(each, Filled) and each.taker.order_id in self._resting
+            ]
 
     def best(self) -> Iterator[tuple[str, Decimal | None, Decimal | None]]:
         """The best of both sides of every book."""
