@@ -88,7 +88,7 @@ class Exchange:
         self.checks = 0
         self._liquidators: set[str] = set()
         self.block_at_ms: dict[int, int] = {}
-        self.matching: Matching | None = None
+        self.matcher: Matching | None = None
         self.load(rows)
         start = opening_state(spec, markets, rows, people)
         self.chain = self.bug.variant(Chain)(
@@ -170,8 +170,8 @@ class Exchange:
     async def run_matching(self, life: Life) -> None:
         """One incarnation of matching."""
         matching = self.bug.variant(Matching, life.incarnation)
-        self.matching = matching(life, network=self.network)
-        await self.matching.run()
+        self.matcher = matching(life, network=self.network)
+        await self.matcher.run()
 
     async def run_oracle(self, life: Life) -> None:
         """One incarnation of the oracle feed."""
@@ -188,6 +188,10 @@ class Exchange:
         )
 
     # --- records ----------------------------------------------------------------------------
+
+    def order_state(self) -> State | None:
+        """What matching knows of orders and books; None before it does."""
+        return self.matcher.state if self.matcher else None
 
     def observe_commit(self, event: HistoryEvent) -> None:
         """Remember every committed version of the market rows."""

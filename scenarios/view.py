@@ -190,9 +190,9 @@ class MarketWriters:
 
 
 class Restarts:
-    """How long a service may take to come back, and how often it may try something."""
+    """How long a service may take to come back, and how often it may begin anew."""
 
-    attempts_max, pause_ms, ready_ms_max = 30, 10, 120_000
+    reads_max, ready_ms_max = 30, 120_000
 
     def __init__(self, exchange: Exchange) -> None:
         self.on = tuple(

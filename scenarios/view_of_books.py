@@ -261,7 +261,7 @@ class OrderBooks:
 
     def best(self) -> Iterator[tuple[str, Decimal | None, Decimal | None]]:
         """The best of both sides of every book."""
-        state = self.exchange.matching.state if self.exchange.matching else None
+        state = self.exchange.order_state()
         for market, book in state.books.items() if state else ():
             yield market, book.best_bid, book.best_ask
 

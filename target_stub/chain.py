@@ -155,8 +155,8 @@ class Chain:
             return self.bust(before, command)
         if isinstance(command, Liquidate) and self.are_marks_old(before, command):
             refused = Rejected(command_id=command.id, reason=Reason.NOT_READY)
-            accounts = (command.account,)
-            self.tell(Refusal(guard=FRESHNESS, why=refused.describe(), accounts=accounts))
+            due = (command.account,)
+            self.tell(Refusal(guard=FRESHNESS, why=refused.describe(), accounts=due))
             return (refused,)
         state, events = self.execute(before, command)
         self.append(command, events, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from harness.history import Event, History
@@ -126,12 +127,16 @@ def nobody_writes_before_it_is_ready(writers: Writers) -> Invariant:
 
 
 def recovery_completes(recovery: Recovery) -> Invariant:
-    """I20: who boots is ready in time, and nobody tries the same thing again without a bound."""
+    """I20: who boots is ready in time, and does not read the same thing again without a bound.
+
+    A read that fails may be tried as often as it takes; one that succeeded and is made again is a
+    recovery that begins anew.
+    """
 
     def check(history: History) -> object:
         booting: dict[str, int] = {}
-        attempts = _Attempts(recovery)
-        judged, now_ms = False, 0
+        reads: Counter[tuple[str, str]] = Counter()
+        on, judged, now_ms = tuple(recovery.on), False, 0
         for event in history:
             now_ms = event.at_ms
             if event.kind == "phase":
@@ -139,8 +144,10 @@ def recovery_completes(recovery: Recovery) -> Invariant:
                 _follow(booting, event, recovery.ready_ms_max)
             elif event.kind == "fault":
                 booting.pop(event.resource, None)
-            elif event.kind in ("read", "send") and event.resource.startswith(attempts.on):
-                attempts.count(event)
+            elif event.lane in booting and event.resource.startswith(on) and has_succeeded(event):
+                reads[event.lane, event.resource] += 1
+                if reads[event.lane, event.resource] > recovery.reads_max:
+                    raise _begins_anew(event, recovery.reads_max)
         for lane, since_ms in booting.items():
             if now_ms - since_ms > recovery.ready_ms_max:
                 raise _not_ready(lane, since_ms, now_ms)
@@ -151,41 +158,29 @@ def recovery_completes(recovery: Recovery) -> Invariant:
         name="recovery_completes",
         describe=(
             "Nobody can close a position at an exchange that does not come back: what recovers is "
-            "ready in time, and what is tried again is tried a bounded number of times."
+            "ready in time, and what is computed again is so a bounded number of times."
         ),
         at_end=True,
     )
 
 
-class _Attempts:
-    """How often each lane has done one and the same thing in a row, without a pause."""
+def has_succeeded(event: Event) -> bool:
+    """Whether this tells of a read that was answered."""
+    if event.kind == "read":
+        return True
+    return event.operation == "answer" and not hasattr(event.value, "error")
 
-    def __init__(self, recovery: Recovery) -> None:
-        self.on = tuple(recovery.on)
-        self.recovery = recovery
-        self.last: dict[str, tuple[Event, int]] = {}
 
-    def count(self, event: Event) -> None:
-        """Take one more in; Broken when it is one too many."""
-        before, attempts = self.last.get(event.lane, (event, 0))
-        same = (
-            (event.operation, event.resource) == (before.operation, before.resource)
-            and event.at_ms - before.at_ms <= self.recovery.pause_ms
-            and event.value == before.value
-        )
-        attempts = attempts + 1 if same else 1
-        self.last[event.lane] = event, attempts
-        if attempts > self.recovery.attempts_max:
-            raise Broken(
-                f"{event.lane} did '{event.operation} {event.resource}' {attempts} times in a row, "
-                f"the last time at {event.at_ms / 1000:g} s; {self.recovery.attempts_max} are "
-                "allowed.",
-                lane=event.lane,
-                operation=event.operation,
-                resource=event.resource,
-                step=event.step,
-                at_ms=event.at_ms,
-            )
+def _begins_anew(event: Event, reads_max: int) -> Broken:
+    return Broken(
+        f"{event.lane} has read {event.resource} more than {reads_max} times and is still not "
+        f"ready at {event.at_ms / 1000:g} s.",
+        lane=event.lane,
+        operation=event.operation,
+        resource=event.resource,
+        step=event.step,
+        at_ms=event.at_ms,
+    )
 
 
 def _follow(booting: dict[str, int], event: Event, ready_ms_max: int) -> None:

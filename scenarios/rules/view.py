@@ -375,19 +375,15 @@ class Answers(Protocol):
 
 
 class Recovery(Protocol):
-    """How long coming back may take, and how often somebody may try."""
+    """How long coming back may take, and how often somebody may begin anew."""
 
     @property
     def on(self) -> Sequence[str]:
-        """The stores and services that are tried again when they do not answer."""
+        """The stores and services that are read by what comes back."""
 
     @property
-    def attempts_max(self) -> int:
-        """How often the same thing may be done in a row, without a pause."""
-
-    @property
-    def pause_ms(self) -> int:
-        """What counts as a pause."""
+    def reads_max(self) -> int:
+        """How often the same thing may be read, with success, from boot to ready."""
 
     @property
     def ready_ms_max(self) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import trio
 
 from target_stub.chain import ChainNode
-from target_stub.cloud.matching import Matching
-from target_stub.core import Deposit, Instruction, PlaceOrder, Rejected, Side
+from target_stub.cloud.durable_matching import DurableMatching
+from target_stub.core import Command, Deposit, Instruction, PlaceOrder, Rejected, Side
 from target_stub.core.errors import Reason
 from target_stub.defects.bug import Bug
 from target_stub.ports import Request
@@ -36,40 +35,23 @@ class RefusesAndDoes(ChainNode):
             await super().answer(request)
 
 
-class LooksBeforeItWaits(Matching):
-    """Looks whether a post-only order would take, asks the chain something, and places it."""
+class LooksBeforeItWrites(DurableMatching):
+    """Looks whether post-only orders would take when it collects what is to be written next."""
 
-    async def answer(self, request: Request) -> None:
-        """Nobody else is in that book between the two, nearly always."""
-        order = request.payload
-        if is_post_only(order) and not self.would_take(order):
-            await self.read_chain()
-            request = Looked(request, replace(order, instruction=Instruction.GTC))
-        await super().answer(request)
+    def asked(self) -> list[Command]:
+        """What would only rest is an order like any other; nothing comes in between, nearly."""
+        return [self.looked_at(command) for command in super().asked()]
 
-    def would_take(self, order: PlaceOrder) -> bool:
-        """Whether somebody stands at its price or better."""
-        if self.state is None or order.price is None:
-            return False
-        book = self.state.books[order.market]
-        if order.side is Side.BUY:
-            return book.best_ask is not None and book.best_ask <= order.price
-        return book.best_bid is not None and book.best_bid >= order.price
-
-
-class Looked:
-    """A request whose order has been looked at."""
-
-    def __init__(self, request: Request, payload: PlaceOrder) -> None:
-        self.method = request.method
-        self.payload = payload
-        self.reply = request.reply
-        self.fail = request.fail
-
-
-def is_post_only(order: Any) -> bool:
-    """Whether something is an order that may only rest."""
-    return isinstance(order, PlaceOrder) and order.instruction is Instruction.POST_ONLY
+    def looked_at(self, command: Command) -> Command:
+        """A post-only order that stands away from the book needs no second look."""
+        if not isinstance(command, PlaceOrder) or command.price is None:
+            return command
+        book, buys = self.desk.state.books[command.market], command.side is Side.BUY
+        other = book.best_ask if buys else book.best_bid
+        takes = other is not None and (other <= command.price if buys else other >= command.price)
+        if command.instruction is not Instruction.POST_ONLY or takes:
+            return command
+        return replace(command, instruction=Instruction.GTC)
 
 
 #: The planted bugs of this file by name.
@@ -85,15 +67,16 @@ BUGS: Mapping[str, Bug] = {
         budget=50,
         replaces={ChainNode: RefusesAndDoes},
     ),
-    "looked_before_waiting": Bug(
-        text="matching looks whether a post-only order would take, waits, and places it",
+    "looked_before_writing": Bug(
+        text="matching looks whether a post-only order would take before it writes the journal",
         breaks="books_are_never_crossed",
         incident=(
-            "github.com/hummingbot/hummingbot pull 58: what an order was decided on was no longer "
-            "true when it was placed"
+            "github.com/stellar-deprecated/kelp issue 440: a maker order was placed by a look at "
+            "the book, which can change between the two, and took"
         ),
         family="plan applied after a one-time check",
-        budget=200,
-        replaces={Matching: LooksBeforeItWaits},
+        budget=100,
+        scenario="whole-exchange",
+        replaces={DurableMatching: LooksBeforeItWrites},
     ),
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from target_stub.chain import Chain
+import trio
+
+from target_stub.chain import Chain, ChainNode
 from target_stub.core import (
     LIQUIDATOR_VAULT,
     Account,
@@ -21,6 +24,10 @@ from target_stub.core import (
 from target_stub.core.money import ZERO, exact
 from target_stub.defects.bug import Bug
 from target_stub.guards import MODE_GATE
+from target_stub.ports import Request
+
+#: A liquidation that was decided longer ago than this is late.
+LATE_MS = 500
 
 
 class KeepsTheRowOfABust(Chain):
@@ -30,17 +37,14 @@ class KeepsTheRowOfABust(Chain):
     that it inserted, with his size and nothing in the other columns.
     """
 
-    def bust(self, before: State, trade: SettleTrade) -> tuple[Event, ...]:
+    def remembered(self, before: State, trade: SettleTrade) -> State:
         """Refuse a trade; a new position keeps its size."""
-        events = super().bust(before, trade)
-        buyer = before.accounts[trade.buyer]
-        if trade.market not in buyer.positions:
-            index = before.markets[trade.market].known("funding_index")
-            inserted = {**buyer.positions, trade.market: Position(trade.size, ZERO, index)}
-            kept = replace(buyer, positions=inserted)
-            accounts = {**before.accounts, buyer.id: kept}
-            self.append(trade, events, replace(before, accounts=accounts))
-        return events
+        state, buyer = super().remembered(before, trade), before.accounts[trade.buyer]
+        if trade.market in buyer.positions:
+            return state
+        index = before.markets[trade.market].known("funding_index")
+        inserted = {**buyer.positions, trade.market: Position(trade.size, ZERO, index)}
+        return with_account(state, replace(buyer, positions=inserted))
 
 
 class AddsBeforeItLooks(Chain):
@@ -62,9 +66,9 @@ class LatePenaltiesAreFees(Chain):
 
     @exact
     def execute(self, before: State, command: Command) -> tuple[State, tuple[Event, ...]]:
-        """The day of the fund is closed by the first block of the next; none is late, nearly."""
+        """The fund of a moment ago is closed by now; none is late, nearly always."""
         state, events = super().execute(before, command)
-        if not isinstance(command, Liquidate) or command.at_ms >= (before.at_ms or 0):
+        if not isinstance(command, Liquidate) or self.clock_ms() - command.at_ms <= LATE_MS:
             return state, events
         for event in events:
             if isinstance(event, Liquidated):
@@ -76,21 +80,19 @@ class LatePenaltiesAreFees(Chain):
         return state, events
 
 
-class CountsWhatItRefused(Chain):
-    """Numbers what it does by a counter in memory, which a refused trade moves, too."""
+class ExecutesAtItsOwnTime(ChainNode):
+    """Executes deposits at the time of its host, and logs them with the time of their sender."""
 
-    refused = 0
-
-    def bust(self, before: State, trade: SettleTrade) -> tuple[Event, ...]:
-        """A node that only reads the blocks never sees this one."""
-        self.refused += 1
-        return super().bust(before, trade)
-
-    def execute(self, before: State, command: Command) -> tuple[State, tuple[Event, ...]]:
-        """The next number, by the counter."""
-        state, events = super().execute(before, command)
-        refused, self.refused = self.refused, 0
-        return replace(state, sequence=state.sequence + refused), events
+    async def answer(self, request: Request) -> None:
+        """The two are nearly always the same."""
+        deposit: Any = request.payload
+        if not isinstance(deposit, Deposit) or deposit.id in self.chain.state.applied:
+            await super().answer(request)
+            return
+        now_ms = round(trio.current_time() * 1000)
+        state, events = self.chain.execute(self.chain.state, replace(deposit, at_ms=now_ms))
+        self.chain.append(deposit, events, state)
+        await self.tell(request, events, events)
 
 
 def with_account(state: State, account: Account) -> State:
@@ -133,16 +135,15 @@ BUGS: Mapping[str, Bug] = {
         budget=50,
         replaces={Chain: LatePenaltiesAreFees},
     ),
-    "refused_trades_counted": Bug(
-        text="the chain numbers its blocks by a counter that refused trades move, too",
+    "host_time": Bug(
+        text="the chain executes deposits at the time of its host, which the log does not have",
         breaks="copies_agree",
         incident=(
-            "Solana, 1 June 2022: nodes disagreed about what a failed transaction had changed, and "
-            "the cluster stopped"
+            "github.com/NilFoundation/nil pull 374: execution read the local clock, so the same "
+            "input gave another hash on every node"
         ),
         family="state that is not in the log",
-        budget=100,
-        replaces={Chain: CountsWhatItRefused},
-        guards=(MODE_GATE,),
+        budget=50,
+        replaces={ChainNode: ExecutesAtItsOwnTime},
     ),
 }

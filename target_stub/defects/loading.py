@@ -74,21 +74,16 @@ class TicksWhileItValidates(MarketData):
         self.life.enter("ready")
 
 
-class ReadsUntilTheChainAgrees(MarketData):
-    """Reads rows and chain again, at once, until both say the same."""
+class ReadsUntilNoTickIsMissing(MarketData):
+    """Takes for granted that somebody has ticked in time, and reads again, at once, until so."""
 
     async def hydrate(self) -> None:
-        """A published tick is on the chain a moment later, so once is enough, nearly always."""
-        self.life.enter("hydrate")
-        for _ in range(1_000):
+        """There was a tick at every multiple of five seconds, nearly always."""
+        for _ in range(100):
             await super().hydrate()
-            async for attempt in retrying():
-                with attempt:
-                    chain = await self.network.call("chain", "state", None)
-            if all(
-                market.funding_index == chain.markets[symbol].funding_index
-                for symbol, market in self.state.markets.items()
-            ):
+            now_ms, tick_ms = round(trio.current_time() * 1000), self.state.spec.funding_tick_ms
+            due_ms = now_ms - now_ms % tick_ms
+            if all((each.funding_at_ms or 0) >= due_ms for each in self.state.markets.values()):
                 return
 
 
@@ -152,16 +147,17 @@ BUGS: Mapping[str, Bug] = {
         replaces={MarketData: TicksWhileItValidates},
         since=2,
     ),
-    "reads_until_chain_agrees": Bug(
-        text="market data reads again at once, without a bound, until the chain agrees",
+    "reads_until_nothing_is_missing": Bug(
+        text="market data reads again at once, until somebody has ticked that it waits for",
         breaks="recovery_completes",
         incident=(
-            "Nasdaq, 18 May 2012: every cancel that came while the opening cross was computed made "
-            "it begin anew, for twenty minutes"
+            "Coinbase, 7 May 2026: what came back took something for granted at its start that was "
+            "not so, until the code was changed; and Nasdaq, 18 May 2012: a computation that began "
+            "anew at once, for twenty minutes"
         ),
         family="recompute-retry loop without bound",
-        budget=100,
-        replaces={MarketData: ReadsUntilTheChainAgrees},
+        budget=50,
+        replaces={MarketData: ReadsUntilNoTickIsMissing},
         since=2,
     ),
     "own_parameters": Bug(
