@@ -324,10 +324,10 @@ class Projections(Protocol):
     def on(self) -> Sequence[str]:
         """The resources whose events change the answers."""
 
-    def height(self) -> int | None:
-        """The height of the books; None while they are being rolled back."""
+    def height(self) -> object | None:
+        """The height of the books (or fork and height); None while they are being rolled back."""
 
-    def heights(self) -> Mapping[str, int]:
+    def heights(self) -> Mapping[str, object]:
         """To which height each projection belongs."""
 
     def exits(self) -> Iterable[Exit]:

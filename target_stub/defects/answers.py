@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
 import trio
 
 from target_stub.chain import ChainNode
-from target_stub.cloud.durable_matching import DurableMatching
-from target_stub.core import Command, Deposit, Instruction, PlaceOrder, Rejected, Side
+from target_stub.cloud.matching import Matching
+from target_stub.core import Deposit, Instruction, PlaceOrder, Rejected, Side
 from target_stub.core.errors import Reason
 from target_stub.defects.bug import Bug
 from target_stub.ports import Request
@@ -35,23 +38,47 @@ class RefusesAndDoes(ChainNode):
             await super().answer(request)
 
 
-class LooksBeforeItWrites(DurableMatching):
-    """Looks whether post-only orders would take when it collects what is to be written next."""
+class LooksAtItsOwnNews(Matching):
+    """Looks whether a post-only order would take in the copy of the book that everybody gets.
 
-    def asked(self) -> list[Command]:
-        """What would only rest is an order like any other; nothing comes in between, nearly."""
-        return [self.looked_at(command) for command in super().asked()]
+    ``seen`` are the best bid and ask of every market in the news that have arrived.
+    """
 
-    def looked_at(self, command: Command) -> Command:
-        """A post-only order that stands away from the book needs no second look."""
-        if not isinstance(command, PlaceOrder) or command.price is None:
-            return command
-        book, buys = self.desk.state.books[command.market], command.side is Side.BUY
-        other = book.best_ask if buys else book.best_bid
-        takes = other is not None and (other <= command.price if buys else other >= command.price)
-        if command.instruction is not Instruction.POST_ONLY or takes:
-            return command
-        return replace(command, instruction=Instruction.GTC)
+    seen: Mapping[str, tuple[Decimal | None, Decimal | None]] = MappingProxyType({})
+
+    async def serve(self, requests: Any) -> None:
+        """Serve orders, and hear the news of what they did."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.follow_books, self.network.subscribe("books"))
+            nursery.start_soon(super().serve, requests)
+
+    async def follow_books(self, books: Any) -> None:
+        """They arrive a moment after they were sent."""
+        async for tops in books:
+            self.seen = tops
+
+    async def answer(self, request: Request) -> None:
+        """What would only rest is an order like any other; the news are new, nearly always."""
+        order = request.payload
+        if isinstance(order, PlaceOrder) and order.instruction is Instruction.POST_ONLY:
+            bid, ask = self.seen.get(order.market, (None, None))
+            other, sign = (ask, 1) if order.side is Side.BUY else (bid, -1)
+            if other is None or order.price is None or (other - order.price) * sign > 0:
+                request = Looked(request, replace(order, instruction=Instruction.GTC))
+        await super().answer(request)
+        if self.state is not None:
+            tops = {m: (book.best_bid, book.best_ask) for m, book in self.state.books.items()}
+            await self.network.publish("books", tops)
+
+
+class Looked:
+    """A request whose order has been looked at."""
+
+    def __init__(self, request: Request, payload: PlaceOrder) -> None:
+        self.method = request.method
+        self.payload = payload
+        self.reply = request.reply
+        self.fail = request.fail
 
 
 #: The planted bugs of this file by name.
@@ -67,16 +94,15 @@ BUGS: Mapping[str, Bug] = {
         budget=50,
         replaces={ChainNode: RefusesAndDoes},
     ),
-    "looked_before_writing": Bug(
-        text="matching looks whether a post-only order would take before it writes the journal",
+    "looked_at_old_news": Bug(
+        text="matching looks whether a post-only order would take in an older copy of its book",
         breaks="books_are_never_crossed",
         incident=(
             "github.com/stellar-deprecated/kelp issue 440: a maker order was placed by a look at "
             "the book, which can change between the two, and took"
         ),
         family="plan applied after a one-time check",
-        budget=100,
-        scenario="whole-exchange",
-        replaces={DurableMatching: LooksBeforeItWrites},
+        budget=200,
+        replaces={Matching: LooksAtItsOwnNews},
     ),
 }
