@@ -8,19 +8,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from typing import TypeVar
 
 from harness.invariants import NOTHING_TO_JUDGE, Broken, Invariant, invariant_of
 from scenarios.rules.money import total, usdc
-from scenarios.rules.view import Entry, Ledger, Liquidations, Payer, Payers, Pools
+from scenarios.rules.view import Entry, FundEntry, Funds, Ledger, Liquidations, Payer, Payers, Pools
+
+E = TypeVar("E")
 
 
 def entry_rule(
-    ledger: Ledger, name: str, describe: str, check_entry: Callable[[Entry], object]
+    entries: Callable[[], Iterable[E]],
+    name: str,
+    describe: str,
+    check_entry: Callable[[E], object],
 ) -> Invariant:
     """A rule over every entry of the books, checked when the run is over."""
 
     def check() -> object:
-        judged = [check_entry(entry) is not NOTHING_TO_JUDGE for entry in ledger.entries()]
+        judged = [check_entry(entry) is not NOTHING_TO_JUDGE for entry in entries()]
         return None if any(judged) else NOTHING_TO_JUDGE
 
     return invariant_of(check, name=name, describe=describe, at_end=True)
@@ -40,7 +46,7 @@ def positions_sum_to_zero(ledger: Ledger) -> Invariant:
                 raise Broken(f"Block {entry.number} made {made} of {market} out of nothing.")
 
     return entry_rule(
-        ledger,
+        ledger.entries,
         "positions_sum_to_zero",
         "Every long has a short; otherwise somebody's profit is owed by nobody.",
         check,
@@ -62,7 +68,7 @@ def cash_is_conserved(ledger: Ledger) -> Invariant:
             raise Broken(f"Block {entry.number} changed the sum of all cash by {usdc(gap)}.")
 
     return entry_rule(
-        ledger,
+        ledger.entries,
         "cash_is_conserved",
         "Balances, fees and the vault add up to what was paid in; nothing is minted.",
         check,
@@ -186,13 +192,13 @@ def pools_pay_what_they_have(pools: Pools) -> Invariant:
     )
 
 
-def fund_flows_balance(ledger: Ledger) -> Invariant:
+def fund_flows_balance(funds: Funds) -> Invariant:
     """I22: what an insurance fund gained or lost is what was paid into it or out of it.
 
     And it is never below zero unless that was declared.
     """
 
-    def check(entry: Entry) -> object:
+    def check(entry: FundEntry) -> object:
         for fund in entry.funds:
             moved = total((fund.after_usdc, -fund.before_usdc))
             flows = total(flow.usdc for flow in fund.flows)
@@ -216,7 +222,7 @@ def fund_flows_balance(ledger: Ledger) -> Invariant:
         return None if entry.funds else NOTHING_TO_JUDGE
 
     return entry_rule(
-        ledger,
+        funds.entries,
         "fund_flows_balance",
         (
             "Penalties arrive in the insurance fund and compensation leaves it, to the last digit; "

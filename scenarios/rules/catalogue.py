@@ -102,14 +102,14 @@ CATALOGUE: Mapping[str, Rule] = {
     ),
     "I10": Rule(
         make=trading.nobody_acts_on_an_old_mark,
-        asks=("ledger",),
+        asks=("acts",),
         off="For closing a market at a last price that everybody was told of before.",
         incident="Venus, 12 May 2022: a feed stood still at its floor and was still believed.",
         promised_by="freshness",
     ),
     "I11": Rule(
         make=trading.mode_gates_fills_and_liquidations,
-        asks=("ledger",),
+        asks=("acts",),
         off="Where people can act in every mode in which they are acted upon.",
         incident="BitMEX, 13 May 2021: stops and liquidations ran while still in maintenance.",
         promised_by="mode_gate",
@@ -177,7 +177,7 @@ CATALOGUE: Mapping[str, Rule] = {
     ),
     "I22": Rule(
         make=accounts.fund_flows_balance,
-        asks=("ledger",),
+        asks=("funds",),
         off="Never where there is a fund.",
         incident="BitMEX, 2 April 2019: the insurance fund was not where it was needed.",
     ),

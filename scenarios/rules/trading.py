@@ -6,40 +6,40 @@ from harness.history import History
 from harness.invariants import NOTHING_TO_JUDGE, Broken, Invariant, invariant_of
 from scenarios.rules.accounts import entry_rule
 from scenarios.rules.money import plain
-from scenarios.rules.view import Answers, Books, Entry, Ledger
+from scenarios.rules.view import ActEntry, Acts, Answers, Books
 
 
-def nobody_acts_on_an_old_mark(ledger: Ledger) -> Invariant:
+def nobody_acts_on_an_old_mark(acts: Acts) -> Invariant:
     """I10: no fill, trigger or liquidation at a mark price older than the exchange allows."""
 
-    def check(entry: Entry) -> object:
+    def check(entry: ActEntry) -> object:
         aged = [act for act in entry.acts if act.age_ms is not None]
         for act in aged:
-            if act.age_ms is not None and act.age_ms > ledger.age_ms_max:
+            if act.age_ms is not None and act.age_ms > acts.age_ms_max:
                 raise Broken(
                     f"Block {entry.number} acted on a mark that was {act.age_ms / 1000:g} s old, "
-                    f"{ledger.age_ms_max / 1000:g} s are allowed: {act.text}"
+                    f"{acts.age_ms_max / 1000:g} s are allowed: {act.text}"
                 )
         return None if aged else NOTHING_TO_JUDGE
 
     return entry_rule(
-        ledger,
+        acts.entries,
         "nobody_acts_on_an_old_mark",
         "Nobody is traded against, triggered or liquidated at a price of the past.",
         check,
     )
 
 
-def mode_gates_fills_and_liquidations(ledger: Ledger) -> Invariant:
+def mode_gates_fills_and_liquidations(acts: Acts) -> Invariant:
     """I11: outside mode ok nothing is filled, triggered or liquidated on the chain."""
 
-    def check(entry: Entry) -> None:
+    def check(entry: ActEntry) -> None:
         if not entry.is_open:
             for act in entry.acts:
                 raise Broken(f"In mode {entry.mode}: {act.text}")
 
     return entry_rule(
-        ledger,
+        acts.entries,
         "mode_gates_fills_and_liquidations",
         "Nobody is traded against or liquidated while he cannot act.",
         check,
