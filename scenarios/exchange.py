@@ -16,9 +16,10 @@ from harness.world.objectstore import ObjectStore
 from harness.world.service import Life
 from harness.world.world import World
 from scenarios.people import Population
-from scenarios.shadow import Shadow, Wronged
+from scenarios.rules.view import Wronged
+from scenarios.shadow import Shadow
 from target_stub.bugs import BUGS, NO_BUG
-from target_stub.chain import Block, Chain, ChainNode
+from target_stub.chain import MARK_AGE_MS_MAX, Block, Chain, ChainNode
 from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
 from target_stub.cloud.matching import Matching
 from target_stub.cloud.mode_control import ModeControl
@@ -42,7 +43,7 @@ from target_stub.core import (
     seeded,
 )
 from target_stub.core.events import Deposited, MarketPublished, ModeChanged, Triggered
-from target_stub.guards import MODE_GATE, Guards, Refusal
+from target_stub.guards import FRESHNESS, MODE_GATE, Guards, Refusal
 from target_stub.ports import Row
 
 #: What a run reaches, for whoever counts: wrong values that came so far.
@@ -86,11 +87,15 @@ class Exchange:
         self.liquidated = 0
         self.checks = 0
         self._liquidators: set[str] = set()
+        self.block_at_ms: dict[int, int] = {}
+        self.matcher: Matching | None = None
         self.load(rows)
         start = opening_state(spec, markets, rows, people)
         self.chain = self.bug.variant(Chain)(
             start,
             mode_gate=MODE_GATE in self.guards,
+            mark_age_ms_max=MARK_AGE_MS_MAX if FRESHNESS in self.guards else None,
+            clock_ms=lambda: world.now_ms,
             observer=self.observe_block,
             tell=self.observe_refusal,
         )
@@ -164,7 +169,9 @@ class Exchange:
 
     async def run_matching(self, life: Life) -> None:
         """One incarnation of matching."""
-        await self.bug.variant(Matching, life.incarnation)(life, network=self.network).run()
+        matching = self.bug.variant(Matching, life.incarnation)
+        self.matcher = matching(life, network=self.network)
+        await self.matcher.run()
 
     async def run_oracle(self, life: Life) -> None:
         """One incarnation of the oracle feed."""
@@ -181,6 +188,10 @@ class Exchange:
         )
 
     # --- records ----------------------------------------------------------------------------
+
+    def order_state(self) -> State | None:
+        """What matching knows of orders and books; None before it does."""
+        return self.matcher.state if self.matcher else None
 
     def observe_commit(self, event: HistoryEvent) -> None:
         """Remember every committed version of the market rows."""
@@ -225,6 +236,7 @@ class Exchange:
 
     def observe_block(self, before: State, block: Block) -> None:
         """Tell the history what the chain did, and let the shadow do it too."""
+        self.block_at_ms[block.height] = self.world.now_ms
         if isinstance(block.command, PublishMarket):
             symbol, row = block.command.market, self.shadow.row_of(block.command)
             if not self.shadow.explains(symbol, row):

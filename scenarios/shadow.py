@@ -8,25 +8,15 @@ wherever it turns up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
+from scenarios.rules.view import Wronged
 from target_stub.chain import Block
 from target_stub.cloud.market_data import Implausible, check_plausible
 from target_stub.cloud.oracle_feed import Prices
 from target_stub.core import Liquidate, Liquidated, PublishMarket, Rejected, State, apply
 from target_stub.core.margin import account_value
 from target_stub.ports import Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wronged:
-    """One liquidation that clean values do not justify, and what it took from the account."""
-
-    account: str
-    loss_usdc: Decimal
-    step: int
-    at_ms: int
 
 
 class Shadow:

@@ -72,6 +72,10 @@ class WholeExchange(Exchange):
         )
         await self.matching.run()
 
+    def order_state(self) -> State | None:
+        """What the journal of matching says."""
+        return self.matching.desk.state if self.matching else None
+
     def observe_orders(self, command: Command, events: tuple[Event, ...]) -> None:
         """Count the places that a run must come to."""
         if self.matching is not None:

@@ -24,11 +24,14 @@ from target_stub.core import (
     State,
 )
 from target_stub.core import apply as apply_command
-from target_stub.guards import MODE_GATE, Refusal
+from target_stub.guards import FRESHNESS, MODE_GATE, Refusal
 from target_stub.ports import Life, Network, Request
 
 ADDRESS = "chain"
 BLOCKS = "blocks"
+#: With the freshness guard nothing is done at marks older than this: one tick of five seconds, and
+#: what it may take until it is published.
+MARK_AGE_MS_MAX = 8_000
 #: Why a trade is refused outside ``ok``, in the codes of the public interface.
 PAUSES = {
     Mode.MAINTENANCE: Reason.MAINTENANCE_MODE,
@@ -112,11 +115,15 @@ class Chain:
         genesis: State,
         *,
         mode_gate: bool = False,
+        mark_age_ms_max: int | None = None,
+        clock_ms: Callable[[], int] = lambda: 0,
         observer: Observer = lambda before, block: None,
         tell: Callable[[Refusal], None] = lambda refusal: None,
     ) -> None:
         self.genesis = self.gated(genesis) if mode_gate else genesis
         self.mode_gate = mode_gate
+        self.mark_age_ms_max = mark_age_ms_max
+        self.clock_ms = clock_ms
         self.observer = observer
         self.tell = tell
         self.blocks: list[Block] = []
@@ -146,6 +153,11 @@ class Chain:
             return ()
         if isinstance(command, SettleTrade) and self.refusal(before, command) is not None:
             return self.bust(before, command)
+        if isinstance(command, Liquidate) and self.are_marks_old(before, command):
+            refused = Rejected(command_id=command.id, reason=Reason.NOT_READY)
+            due = (command.account,)
+            self.tell(Refusal(guard=FRESHNESS, why=refused.describe(), accounts=due))
+            return (refused,)
         state, events = self.execute(before, command)
         self.append(command, events, state)
         for event in events:
@@ -168,6 +180,8 @@ class Chain:
             return None
         if self.mode_gate and before.mode in PAUSES:
             return PAUSES[before.mode]
+        if self.are_marks_old(before, trade):
+            return Reason.NOT_READY
         if any(self.was_refused(earlier) for earlier in trade.after):
             return Reason.RESYNC
         return None
@@ -181,13 +195,28 @@ class Chain:
         reason = self.refusal(before, trade)
         refused = Rejected(command_id=trade.id, reason=reason or Reason.RESYNC)
         if reason is not Reason.RESYNC:
-            self.tell(Refusal(guard=MODE_GATE, why=refused.describe()))
+            guard = FRESHNESS if reason is Reason.NOT_READY else MODE_GATE
+            self.tell(Refusal(guard=guard, why=refused.describe()))
         self.append(trade, (refused,), self.remembered(before, trade))
         return (refused,)
 
     def remembered(self, before: State, trade: SettleTrade) -> State:
         """The state after a trade that was refused."""
         return replace(before, applied=before.applied.added(trade.id))
+
+    def mark_age_ms(self, state: State, command: SettleTrade | Liquidate) -> int:
+        """How old the oldest mark is that a command would be carried out at."""
+        if isinstance(command, SettleTrade):
+            markets = [command.market]
+        else:
+            markets = list(state.accounts[command.account].positions)
+        times = [state.markets[market].funding_at_ms or 0 for market in markets]
+        return self.clock_ms() - min(times, default=self.clock_ms())
+
+    def are_marks_old(self, state: State, command: SettleTrade | Liquidate) -> bool:
+        """Whether freshness forbids a command; never without that guard."""
+        limit_ms = self.mark_age_ms_max
+        return limit_ms is not None and self.mark_age_ms(state, command) > limit_ms
 
     def execute(self, before: State, command: Command) -> tuple[State, tuple[Event, ...]]:
         """What a command makes of a state, by the rules of the core."""

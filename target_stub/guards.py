@@ -16,6 +16,7 @@ CHECKPOINT = "checkpoint"
 DOUBLE_CHECK = "double_check"
 MODE_GATE = "mode_gate"
 EPOCH_FENCE = "epoch_fence"
+FRESHNESS = "freshness"
 
 #: In the order in which a wrong value would meet them.
 GUARDS: Mapping[str, str] = {
@@ -23,6 +24,7 @@ GUARDS: Mapping[str, str] = {
     WRITE_BOUND: "market data refuses to persist a step that no funding rate can explain",
     CHECKPOINT: "the publisher compares every value with the last published one before the chain",
     MODE_GATE: "the chain knows the mode and liquidates, triggers and settles only when it is ok",
+    FRESHNESS: "the chain liquidates and settles only at mark prices that are not too old",
     DOUBLE_CHECK: "the liquidator recomputes with prices and indices of its own before it acts",
 }
 

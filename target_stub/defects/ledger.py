@@ -118,6 +118,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         family="read, wait, write",
         budget=200,
+        also=("copies_agree",),
         replaces={ChainNode: CreditsFromAnOldBalance},
     ),
     "liquidator_believed": Bug(

@@ -180,7 +180,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         family="missing taken as zero",
         budget=100,
-        also=("liquidations_are_justified",),
+        also=("liquidations_are_justified", "marks_are_near_an_outside_price"),
         replaces={MarketData: TakesMissingPriceForZero},
         since=2,
     ),

@@ -86,3 +86,12 @@ def test_two_workers_find_what_one_finds() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(rf"(?m)^{name} +60 .* [1-9]\d*  the same$", done.stdout)
     assert "1 of 1 the same" in done.stdout
+
+
+def test_the_cost_of_every_rule_is_told() -> None:
+    done = command("tests.benchmarks.rules", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [row[0] for row in rows if row[1] == "rules" and row[0] == "all"] == ["all"] * 3
+    assert {"funding_index_step_is_bounded", "pools_pay_what_they_have"} <= {r[0] for r in rows}
+    assert len(re.findall(r"(?m) (?:ok|missed)$", done.stdout)) == 3

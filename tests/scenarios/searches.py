@@ -12,12 +12,13 @@ from harness.scenario import Scenario
 from harness.schedule.strategies.portfolio import PORTFOLIO, Rotation
 from harness.schedule.strategies.protocol import Seen
 from harness.world.world import World
+from scenarios.clearing import pools
 from scenarios.paradex import paradex
 from scenarios.whole_exchange import whole_exchange
 from target_stub.bugs import BUGS
 
 #: The scenarios with planted bugs, by name.
-STORIES: Mapping[str, Scenario] = {each.name: each for each in (paradex, whole_exchange)}
+STORIES: Mapping[str, Scenario] = {each.name: each for each in (paradex, whole_exchange, pools)}
 #: The data seed of the searches; any other would do.
 SEED = 1
 

@@ -10,10 +10,18 @@ import pytest
 
 from harness.campaign import Plan, explore
 from harness.engine import execute
+from harness.schedule.simulation import Simulation
+from harness.world.world import World
 from scenarios.money_rules import NUMBERS, PROMISED_BY
-from scenarios.paradex import paradex
+from scenarios.paradex import open_exchange, paradex
+from scenarios.rules.catalogue import standing
+from scenarios.view import view_of
 from target_stub.bugs import BUGS
+from target_stub.guards import GUARDS
 from tests.scenarios.searches import broken, found, runs, scenario_of
+
+#: The reference exchange has no pools and no projections; another scenario does.
+ELSEWHERE = ("I16", "I17")
 
 
 def test_every_rule_has_a_bug_that_it_must_catch() -> None:
@@ -71,7 +79,10 @@ def test_the_exchange_without_a_bug_is_never_accused() -> None:
 
 
 def test_with_all_guards_the_incident_does_not_happen() -> None:
-    overlapped, judged = 0, dict.fromkeys((rule.__name__ for rule in NUMBERS.values()), 0)
+    view = view_of(open_exchange(World(Simulation(), guards=frozenset(GUARDS))))
+    in_force = [each.name for each in standing(view) if each.is_in_force]
+    assert len(in_force) == len(NUMBERS) - len(ELSEWHERE)
+    overlapped, judged = 0, dict.fromkeys(in_force, 0)
     schedules = 0
     for seed in (1, 2, 3):
         for run in runs(seed=seed, schedules=50, variant=paradex.variant(guards="all")):
@@ -82,4 +93,6 @@ def test_with_all_guards_the_incident_does_not_happen() -> None:
             for rule in judged:
                 judged[rule] += bool(run.judged[rule])
     assert overlapped > schedules * 0.8
-    assert min(judged.values()) > schedules * 0.9, judged
+    # Books are empty in a run whose orders all trade at once; nobody is liquidated at old marks.
+    assert judged.pop("books_are_never_crossed") > schedules * 0.6
+    assert min(judged.values()) > schedules * 0.8, judged
