@@ -75,6 +75,9 @@ class Block:
         """The head of the chain with this block as the newest."""
         return Head(self.fork, self.height, self.state)
 
+    def __str__(self) -> str:
+        return f"block {self.height}, {type(self.command).__name__} {self.command.id}"
+
     @property
     def refused(self) -> bool:
         """Whether the command changed nothing because the chain refused it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from functools import lru_cache, wraps
 
@@ -29,7 +29,7 @@ def runs(
     schedules: int,
     variant: Mapping[str, str],
     scenario: Scenario = paradex,
-) -> Iterator[Run]:
+) -> Generator[Run, None, None]:
     """The first schedules that a search with default settings would try."""
     rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
     with campaign():
