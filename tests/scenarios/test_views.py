@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import runpy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from harness.campaign import Plan, explore
 from harness.engine import execute
 from harness.errors import UsageError
 from harness.history import Event, History
-from harness.invariants import NOTHING_TO_JUDGE, Broken
+from harness.invariants import NOTHING_TO_JUDGE, Broken, Invariant
 from harness.scenario import Scenario, restart, scenario
 from harness.schedule.simulation import Simulation
 from harness.world.world import World
@@ -24,8 +24,21 @@ from scenarios.clearing import ClearingView, pools
 from scenarios.paradex import open_exchange
 from scenarios.rules.accounts import fund_flows_balance, pools_pay_what_they_have
 from scenarios.rules.catalogue import CATALOGUE, require, rules_of, standing
+from scenarios.rules.markets import funding_index_step_is_bounded, market_time_never_runs_back
 from scenarios.rules.services import recovery_completes
-from scenarios.rules.view import PARTS, Flow, FundChange, FundEntry, Funds, Posting, View
+from scenarios.rules.trading import answers_are_true
+from scenarios.rules.view import (
+    PARTS,
+    Answer,
+    Flow,
+    FundChange,
+    FundEntry,
+    Funds,
+    Posting,
+    Value,
+    Values,
+    View,
+)
 from scenarios.view import view_of
 from target_stub.bugs import BUGS
 from tests.scenarios.searches import SEED, broken, runs
@@ -232,6 +245,115 @@ def test_a_recovery_may_read_a_few_times_and_has_to_come_to_its_end() -> None:
 def test_what_is_ready_may_read_as_often_as_it_likes() -> None:
     check = recovery_completes(Quick()).check
     assert check(tell(BOOT, READY, *[READ] * 9)) is None
+
+
+class Clock:
+    """One market, whose index and time are what a test says next."""
+
+    on = ("rows/",)
+    tick_ms = 5_000
+    gap_ms_max = 30_000
+
+    def __init__(self, *, is_ordered: bool = True) -> None:
+        self.is_ordered = is_ordered
+        self.said = (0, 100)
+
+    def value(self) -> Value:
+        """What is said now."""
+        at_ms, index = self.said
+        return Value(
+            market="BTC",
+            place="committed",
+            index=Decimal(index),
+            mark=Decimal(1),
+            at_ms=at_ms,
+            never_zero={},
+            is_ordered=self.is_ordered,
+        )
+
+    def opening(self) -> dict[str, Value]:
+        """It begins at 0 ms with an index of 100."""
+        return {"rows/BTC": self.value()}
+
+    def after(self, event: Event) -> Value:
+        """What was said."""
+        return self.value()
+
+    def step_max(self, before: Value, after: Value, elapsed_ms: int) -> Decimal:
+        """One for each second."""
+        return Decimal(elapsed_ms) / 1000
+
+    def sizes(self, market: str) -> list[Decimal]:
+        """One long and one short."""
+        return [Decimal(2), Decimal(-2)]
+
+
+def says(
+    rule: Callable[[Values], Invariant], *said: tuple[int, int], **clock: bool
+) -> list[object]:
+    """What a rule says of values that are written one after the other."""
+    values = Clock(**clock)
+    check, results = rule(values).check, []
+    for step, values.said in enumerate(said):
+        results.append(check(Event(step, 0, "dex#1", "write", "put", resource="rows/BTC")))
+    return results
+
+
+def test_time_may_stand_still_but_not_run_back() -> None:
+    assert says(market_time_never_runs_back, (5_000, 101), (5_000, 101)) == [None, None]
+    with pytest.raises(Broken, match="ran back by 1 s"):
+        says(market_time_never_runs_back, (5_000, 101), (4_000, 101))
+    unordered = says(market_time_never_runs_back, (5_000, 101), (4_000, 101), is_ordered=False)
+    assert unordered == [NOTHING_TO_JUDGE, NOTHING_TO_JUDGE]
+
+
+def test_no_funding_accrues_over_a_gap() -> None:
+    assert says(market_time_never_runs_back, (30_000, 101), (61_000, 101)) == [None, None]
+    with pytest.raises(Broken, match="was not updated for 31 s"):
+        says(market_time_never_runs_back, (30_000, 101), (61_000, 102))
+
+
+def test_an_index_may_move_as_far_as_the_time_allows() -> None:
+    assert says(funding_index_step_is_bounded, (5_000, 105), (5_000, 110)) == [None, None]
+    with pytest.raises(Broken, match="jumped from 100 to 106") as it:
+        says(funding_index_step_is_bounded, (5_000, 106))
+    assert "longs owe 12.00 USDC" in it.value.violation.consequence
+
+
+class Told:
+    """Answers that a client got, and what took effect."""
+
+    def __init__(self, *told: Answer, effects: Mapping[str, str], withdrawn: str = "") -> None:
+        self.answers = told
+        self.effects_of = effects
+        self.withdrawn = withdrawn
+
+    def told(self, history: History) -> Iterable[Answer]:
+        """All of them."""
+        return self.answers
+
+    def effects(self) -> Mapping[str, str]:
+        """Where each had one."""
+        return self.effects_of
+
+    def is_withdrawn(self, identity: str) -> bool:
+        """One at most."""
+        return identity == self.withdrawn
+
+
+YES, NO = Answer("a", "ann", False, "done"), Answer("a", "ann", True, "overloaded")
+
+
+def test_an_answer_is_true_if_it_happens_as_told() -> None:
+    check = History()
+    assert answers_are_true(Told(YES, effects={"a": "block 1"})).check(check) is None
+    assert answers_are_true(Told(NO, effects={})).check(check) is None
+    assert answers_are_true(Told(YES, effects={}, withdrawn="a")).check(check) is None
+    assert answers_are_true(Told(effects={})).check(check) is NOTHING_TO_JUDGE
+    with pytest.raises(Broken, match=r"is refused \(overloaded\), and it took effect in block 1"):
+        answers_are_true(Told(NO, effects={"a": "block 1"})).check(check)
+    with pytest.raises(Broken, match=r"is done \(done\), and it never took effect"):
+        answers_are_true(Told(YES, effects={})).check(check)
 
 
 def test_the_reference_exchange_is_judged_in_order_too() -> None:
