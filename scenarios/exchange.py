@@ -7,6 +7,8 @@ did and what guards refused, and keeps the records by which the money rules judg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from harness.history import Event as HistoryEvent
@@ -57,6 +59,22 @@ MUST_REACH = (LIQUIDATED, MARKETS_TAKEN_OVER, PUBLISHING_TAKEN_OVER)
 WRONG, RIGHT = "wrong", "not wrong"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Which parts run besides those that the incident of January needs.
+
+    ``own_book``: matching tells its books, the mark price is made from them too, and the chain
+    hears the oracle. ``fair_width``: how far from the external fair price a mark may be for the
+    shadow to believe it, as a fraction; None: within the band of the market.
+    """
+
+    own_book: bool = False
+    fair_width: Decimal | None = None
+
+
+JANUARY = Deployment()
+
+
 class Exchange:
     """All services of one run, and the records by which they are judged."""
 
@@ -69,8 +87,10 @@ class Exchange:
         rows: Mapping[str, Row],
         people: Population,
         prices: Prices,
+        deployment: Deployment = JANUARY,
     ) -> None:
         self.world = world
+        self.deployment = deployment
         self.spec = spec
         self.markets = tuple(markets)
         self.people = people
@@ -99,7 +119,7 @@ class Exchange:
             observer=self.observe_block,
             tell=self.observe_refusal,
         )
-        self.shadow = Shadow(self.chain.genesis, rows, prices)
+        self.shadow = Shadow(self.chain.genesis, rows, prices, fair_width=deployment.fair_width)
         world.watch(f"{self.database.name}/{TABLE}/", self.observe_commit)
         world.watch(f"{self.network.name}/chain.state", self.observe_read)
         world.watch(f"{self.network.name}/chain.submit", self.observe_submission)
@@ -148,6 +168,7 @@ class Exchange:
             exchange=self.spec,
             markets=self.markets,
             guards=self.guards,
+            follows_books=self.deployment.own_book,
         )
         self.market_data[life.name] = service
         await service.run()
@@ -170,12 +191,14 @@ class Exchange:
     async def run_matching(self, life: Life) -> None:
         """One incarnation of matching."""
         matching = self.bug.variant(Matching, life.incarnation)
-        self.matcher = matching(life, network=self.network)
+        tells_books = self.deployment.own_book
+        self.matcher = matching(life, network=self.network, tells_books=tells_books)
         await self.matcher.run()
 
     async def run_oracle(self, life: Life) -> None:
         """One incarnation of the oracle feed."""
-        await OracleFeed(life, network=self.network, prices=self.prices).run()
+        on_chain = self.deployment.own_book
+        await OracleFeed(life, network=self.network, prices=self.prices, on_chain=on_chain).run()
 
     async def settled(self) -> None:
         """Wait for a whole health check from now on, so that nobody who is due is left out."""
@@ -313,6 +336,7 @@ def opening_state(
                 market=market.symbol,
                 spot_usd=row["spot_usd"],
                 usdc_price=row["usdc_price"],
+                external_rates=row.get("external_rates"),
             ),
         )
         state, _ = apply(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from target_stub.core.fees import Standing, TraderProfile
-from target_stub.core.impact import VenueQuote
+from target_stub.core.impact import OwnBook, VenueQuote
 from target_stub.core.money import Usdc
 from target_stub.core.orders import Account, Instruction, Order, OrderKind, Position, Side, Trigger
 from target_stub.core.parameters import Mode, Pause, SelfTradePrevention
@@ -148,6 +148,8 @@ class FundingTick(_Command):
     """Advance the index with the premium so far, then compute a new mark price and premium."""
 
     market: str
+    book: OwnBook | None = None
+    """What matching says of the book, where that is not in the state that ticks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
