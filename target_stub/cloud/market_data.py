@@ -14,12 +14,17 @@ from typing import Any
 
 import trio
 
+from target_stub.cloud.mode_control import TOPIC as MODE
+from target_stub.cloud.mode_control import ModeTold, as_told
 from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.cloud.oracle_feed import command_of, sleep_until_multiple
 from target_stub.cloud.own_book import NOTHING_TOLD
 from target_stub.cloud.own_book import TOPIC as OWN_BOOK
 from target_stub.cloud.retry import retrying
-from target_stub.core import FundingTick, Market, MarketSpec, State, apply, genesis
+from target_stub.cloud.staged_modes import KEY as MODE_KEY
+from target_stub.cloud.staged_modes import TABLE as MODES
+from target_stub.cloud.staged_modes import told_mode
+from target_stub.core import FundingTick, Market, MarketSpec, Mode, State, apply, genesis
 from target_stub.core.funding import step_bound
 from target_stub.core.impact import UNKNOWN_BOOK
 from target_stub.core.mark import Averages
@@ -59,13 +64,16 @@ class MarketData:
         markets: Iterable[MarketSpec],
         guards: Guards = NO_GUARDS,
         follows_books: bool = False,
+        follows_modes: bool = False,
     ) -> None:
         self.life = life
         self.database = database
         self.network = network
         self.guards = guards
         self.follows_books = follows_books
+        self.follows_modes = follows_modes
         self.books = NOTHING_TOLD
+        self.mode = ModeTold(Mode.OK, 0)
         self.state: State = genesis(exchange, markets)
         self.kept = kept_by(exchange)
         self.epoch: int | None = None
@@ -81,6 +89,8 @@ class MarketData:
             nursery.start_soon(self.follow_oracle, quotes)
             if self.follows_books:
                 nursery.start_soon(self.follow_books, self.network.subscribe(OWN_BOOK))
+            if self.follows_modes:
+                nursery.start_soon(self.follow_modes, self.network.subscribe(MODE))
             await self.begin(nursery)
             await self.life.stop_requested()
             self.life.enter("drain")
@@ -99,6 +109,9 @@ class MarketData:
         self.life.enter("hydrate")
         async for attempt in retrying():
             with attempt:
+                if self.follows_modes:
+                    row = (await self.database.scan(MODES))[MODE_KEY]
+                    self.mode = self.mode.newer(told_mode(row))
                 self.take_over(await self.read_rows())
                 self.epoch = self.life.incarnation
 
@@ -130,6 +143,11 @@ class MarketData:
         """Remember what matching says of its books."""
         async for books in told:
             self.books = self.books.newer(books)
+
+    async def follow_modes(self, modes: Any) -> None:
+        """Remember the mode: how fast the rate moves, and whether anything accrues."""
+        async for message in modes:
+            self.mode = self.mode.newer(as_told(message))
 
     async def tick_for_ever(self) -> None:
         """Advance, commit and announce all markets at every multiple of the funding tick."""
@@ -167,6 +185,7 @@ class MarketData:
     def advance(self, now_ms: int) -> Mapping[str, Row]:
         """Advance every market to now; their rows."""
         self._ticks += 1
+        self.state = replace(self.state, mode=self.mode.mode)
         for symbol in self.state.markets:
             tick_id = f"{self.life.name}-tick-{self._ticks}-{symbol}"
             book = self.books.fresh(symbol, now_ms) or UNKNOWN_BOOK

@@ -14,6 +14,7 @@ import trio
 
 from target_stub.chain import BLOCKS
 from target_stub.cloud.mode_control import TOPIC as MODE
+from target_stub.cloud.mode_control import obeying
 from target_stub.cloud.own_book import tell_books
 from target_stub.cloud.retry import retrying
 from target_stub.core import (
@@ -97,11 +98,11 @@ class Matching:
 
     async def follow_modes(self, modes: Any) -> None:
         """Obey the mode."""
-        async for mode in modes:
+        async for message in modes:
             self._modes += 1
             now_ms = round(trio.current_time() * 1000)
             command_id = f"{self.life.name}-mode-{self._modes}"
-            self.do(SetMode(id=command_id, at_ms=now_ms, mode=Mode(mode)))
+            self.do(obeying(message, command_id=command_id, at_ms=now_ms))
 
     async def answer(self, request: Request) -> None:
         """An order or a cancel; an order is answered when its trades are settled or busted."""

@@ -6,6 +6,7 @@ then enforces it whatever the cloud believes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -19,6 +20,34 @@ from target_stub.ports import Life, Network, Request
 
 ADDRESS = "mode"
 TOPIC = "mode"
+
+
+@dataclass(frozen=True, slots=True)
+class ModeTold:
+    """A mode, and the number of the decision that made it."""
+
+    mode: Mode
+    sequence: int
+
+    def newer(self, told: ModeTold) -> ModeTold:
+        """The later of two decisions."""
+        return told if told.sequence >= self.sequence else self
+
+    def __str__(self) -> str:
+        return f"{self.mode}, decision {self.sequence}"
+
+
+def as_told(message: Mode | ModeTold) -> ModeTold:
+    """A message of the topic; a mode alone is one that nobody counts."""
+    return message if isinstance(message, ModeTold) else ModeTold(Mode(message), 0)
+
+
+def obeying(message: Mode | ModeTold, *, command_id: str, at_ms: int) -> SetMode:
+    """The command of somebody who follows what was decided elsewhere."""
+    told = as_told(message)
+    return SetMode(
+        id=command_id, at_ms=at_ms, mode=told.mode, sequence=told.sequence, is_decided=True
+    )
 
 
 class ModeControl:

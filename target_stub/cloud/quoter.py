@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from target_stub.cloud.mode_control import TOPIC as MODE
+from target_stub.cloud.mode_control import ModeTold, as_told
 from target_stub.cloud.oracle_feed import sleep_until_multiple
 from target_stub.cloud.own_book import NOTHING_TOLD
 from target_stub.cloud.own_book import TOPIC as OWN_BOOK
@@ -67,7 +68,7 @@ class Quoter:
         self.offset_ms = offset_ms
         self.goes_on = goes_on
         self.does = does
-        self.mode = Mode.OK
+        self.told = ModeTold(Mode.OK, 0)
         self.books = NOTHING_TOLD
         self._count = 0
         self._accepted_at_ms: dict[Side, int] = {}
@@ -86,8 +87,8 @@ class Quoter:
 
     async def follow_modes(self, modes: Any) -> None:
         """Believe what mode control says."""
-        async for mode in modes:
-            self.mode = mode
+        async for message in modes:
+            self.told = self.told.newer(as_told(message))
 
     async def follow_books(self, told: Any) -> None:
         """Remember what matching says of its books."""
@@ -98,7 +99,7 @@ class Quoter:
         """Stand at the own price, unless the book shows that somebody does, or better."""
         now_ms = round(trio.current_time() * 1000)
         price = self.price(side, now_ms)
-        if self.mode not in self.acts_in or self.is_shown(side, price):
+        if self.told.mode not in self.acts_in or self.is_shown(side, price):
             return
         if not self.does(self.name):
             return
@@ -111,7 +112,7 @@ class Quoter:
             side=side,
             size=self.size,
             price=price,
-            instruction=Instruction.GTC if self.mode is Mode.OK else Instruction.POST_ONLY,
+            instruction=Instruction.GTC if self.told.mode is Mode.OK else Instruction.POST_ONLY,
         )
         async for attempt in retrying():
             with attempt:

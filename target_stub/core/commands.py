@@ -164,6 +164,9 @@ class PublishMarket(_Command):
     mark_price: Decimal
     funding_index: Decimal
     premium: Decimal
+    liquidity: Decimal | None = None
+    own_basis: Decimal | None = None
+    """The two of the April 2026 rules; None leaves them as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +204,10 @@ class SetMode(_Command):
     """Change what the exchange accepts."""
 
     mode: Mode
+    sequence: int | None = None
+    """The number of the decision; refused if a later one was taken. None: nobody counts."""
+    is_decided: bool = False
+    """Whether this tells of a decision that holds already: who follows it checks no stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,6 +255,8 @@ def publish_market(draft: Draft, command: PublishMarket) -> None:
             funding_index=command.funding_index,
             premium_usdc=command.premium,
             funding_at_ms=command.at_ms,
+            liquidity=market.liquidity if command.liquidity is None else command.liquidity,
+            own_basis=market.own_basis if command.own_basis is None else command.own_basis,
         )
     )
     draft.events.append(
