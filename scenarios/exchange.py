@@ -22,12 +22,17 @@ from scenarios.rules.view import Wronged
 from scenarios.shadow import Shadow
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import MARK_AGE_MS_MAX, Block, Chain, ChainNode
+from target_stub.cloud.bridge import Bridge
 from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
 from target_stub.cloud.matching import Matching
 from target_stub.cloud.mode_control import ModeControl
 from target_stub.cloud.oracle_feed import OracleFeed, Prices
 from target_stub.cloud.publisher import CHECKPOINTS, Publisher
 from target_stub.cloud.risk import BELIEVED, Risk
+from target_stub.cloud.staged_modes import KEY as MODE_KEY
+from target_stub.cloud.staged_modes import TABLE as MODES
+from target_stub.cloud.staged_modes import StagedModeControl
+from target_stub.cloud.staged_modes import opening_row as opening_mode
 from target_stub.cloud.trader import Trader
 from target_stub.core import (
     Event,
@@ -44,8 +49,10 @@ from target_stub.core import (
     genesis,
     seeded,
 )
-from target_stub.core.events import Deposited, MarketPublished, ModeChanged, Triggered
+from target_stub.core.events import BridgeMoved, Deposited, MarketPublished, ModeChanged, Triggered
+from target_stub.core.transfers import NEXT
 from target_stub.guards import FRESHNESS, MODE_GATE, Guards, Refusal
+from target_stub.outside_chain import OutsideChain, OutsideNode
 from target_stub.ports import Row
 
 #: What a run reaches, for whoever counts: wrong values that came so far.
@@ -64,11 +71,15 @@ class Deployment:
     """Which parts run besides those that the incident of January needs.
 
     ``own_book``: matching tells its books, the mark price is made from them too, and the chain
-    hears the oracle. ``fair_width``: how far from the external fair price a mark may be for the
-    shadow to believe it, as a fraction; None: within the band of the market.
+    hears the oracle. ``staged_modes``: mode control walks by itself, and the chain decides.
+    ``bridge``: an outside chain and the bridge to it. ``fair_width``: how far from the external
+    fair price a mark may be for the shadow to believe it, as a fraction; None: within the band of
+    the market.
     """
 
     own_book: bool = False
+    staged_modes: bool = False
+    bridge: bool = False
     fair_width: Decimal | None = None
 
 
@@ -102,6 +113,7 @@ class Exchange:
         self.storage: ObjectStore = world.object_store("storage")
         self.market_data: dict[str, MarketData] = {}
         self.traders: list[Trader] = []
+        self.outside = OutsideChain()
         self.versions: list[Mapping[str, Row]] = [dict(rows)]
         self.wronged: list[Wronged] = []
         self.liquidated = 0
@@ -113,7 +125,7 @@ class Exchange:
         start = opening_state(spec, markets, rows, people)
         self.chain = self.bug.variant(Chain)(
             start,
-            mode_gate=MODE_GATE in self.guards,
+            mode_gate=MODE_GATE in self.guards or deployment.staged_modes,
             mark_age_ms_max=MARK_AGE_MS_MAX if FRESHNESS in self.guards else None,
             clock_ms=lambda: world.now_ms,
             observer=self.observe_block,
@@ -128,6 +140,8 @@ class Exchange:
         """Put into the stores what weeks of running would have left there."""
         self.database.load(TABLE, rows)
         self.database.load(EPOCHS, {TABLE: {"incarnation": 1}})
+        if self.deployment.staged_modes:
+            self.database.load(MODES, {MODE_KEY: opening_mode()})
         self.storage.load({f"{CHECKPOINTS}/{symbol}": row for symbol, row in rows.items()})
         prices = {s: MarketPrice(row["mark_usd"], row["funding_index"]) for s, row in rows.items()}
         self.storage.load({BELIEVED: {s: (p, rows[s]["funding_at_ms"]) for s, p in prices.items()}})
@@ -136,6 +150,7 @@ class Exchange:
 
     async def start(self) -> None:
         """Start all services, in the order in which they need each other, and let them boot."""
+        beyond = (("outside", self.run_outside), ("bridge", self.run_bridge))
         for name, run in (
             ("chain", self.run_chain),
             ("mode", self.run_mode),
@@ -144,6 +159,7 @@ class Exchange:
             ("risk", self.run_risk),
             ("matching", self.run_matching),
             ("oracle", self.run_oracle),
+            *(beyond if self.deployment.bridge else ()),
         ):
             self.world.service(name, run)
         for service in self.world.services.values():
@@ -156,6 +172,10 @@ class Exchange:
 
     async def run_mode(self, life: Life) -> None:
         """One incarnation of mode control."""
+        if self.deployment.staged_modes:
+            staged = self.bug.variant(StagedModeControl, life.incarnation)
+            await staged(life, database=self.database, network=self.network).run()
+            return
         mode = self.bug.variant(ModeControl, life.incarnation)
         await mode(life, network=self.network, guards=self.guards).run()
 
@@ -169,6 +189,7 @@ class Exchange:
             markets=self.markets,
             guards=self.guards,
             follows_books=self.deployment.own_book,
+            follows_modes=self.deployment.staged_modes,
         )
         self.market_data[life.name] = service
         await service.run()
@@ -200,6 +221,15 @@ class Exchange:
         on_chain = self.deployment.own_book
         await OracleFeed(life, network=self.network, prices=self.prices, on_chain=on_chain).run()
 
+    async def run_outside(self, life: Life) -> None:
+        """One incarnation of a node of the outside chain."""
+        await OutsideNode(life, chain=self.outside, network=self.network).run()
+
+    async def run_bridge(self, life: Life) -> None:
+        """One incarnation of the bridge."""
+        bridge = self.bug.variant(Bridge, life.incarnation)
+        await bridge(life, network=self.network).run()
+
     async def settled(self) -> None:
         """Wait for a whole health check from now on, so that nobody who is due is left out."""
         checks = self.checks
@@ -208,6 +238,21 @@ class Exchange:
             lambda: None,
             enabled=lambda: self.checks > checks,
             describe_wait=lambda: "nobody has checked the health of the accounts",
+        )
+
+    async def bridged(self) -> None:
+        """Wait until nothing is on its way over the bridge any more."""
+
+        def is_done() -> bool:
+            transfers = self.chain.state.transfers
+            arrived = all(name in transfers for name in self.outside.deposits)
+            return arrived and not any(NEXT[each.status] for each in transfers.values())
+
+        await self.world.simulation.operate(
+            "wait for the bridge",
+            lambda: None,
+            enabled=is_done,
+            describe_wait=lambda: "something is still on its way over the bridge",
         )
 
     # --- records ----------------------------------------------------------------------------
@@ -318,6 +363,9 @@ def told_as(event: Event) -> Told | None:
             told = Told(f"mode {event.mode}", "mode", "", event.before, event.mode)
         case Triggered():
             told = Told("trigger", "triggers")
+        case BridgeMoved(transfer=transfer):
+            said = f"{transfer.direction} of {transfer.amount}".lower()
+            told = Told(said, f"bridge/{transfer.id}", "", "", transfer.status)
     return told
 
 
@@ -348,6 +396,8 @@ def opening_state(
                 mark_price=row["mark_usd"],
                 funding_index=row["funding_index"],
                 premium=row["premium_usdc"],
+                liquidity=row.get("liquidity"),
+                own_basis=row.get("own_basis"),
             ),
         )
     return state

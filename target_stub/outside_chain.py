@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import trio
+
 from target_stub.core import Direction, Transfer, TransferStatus, Usdc
 from target_stub.ports import Life, Network, Request
 
 ADDRESS = "outside"
+#: A payment is final, and answered, after so many blocks.
+CONFIRMATIONS, BLOCK_S = 6, 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A payment that the bridge asks for; ``id`` is the name under which it is decided."""
+    """A payment for a transfer of the bridge; ``id`` is the name under which it is decided."""
 
     id: str
+    transfer: str
     account: str
     amount: Usdc
 
@@ -52,7 +57,7 @@ class OutsideChain:
             self.decided[payment.id] = self.takes(payment.account)
             if self.decided[payment.id]:
                 self.payments[payment.id] = _done(
-                    payment.id, payment.account, Direction.WITHDRAWAL, payment.amount
+                    payment.transfer, payment.account, Direction.WITHDRAWAL, payment.amount
                 )
         return self.decided[payment.id]
 
@@ -66,7 +71,7 @@ def _done(name: str, account: str, direction: Direction, amount: Usdc) -> Transf
 
 
 class OutsideNode:
-    """A node of the outside chain: it answers one call after the other and keeps nothing."""
+    """A node of the outside chain; it keeps nothing, and a payment is answered when it is final."""
 
     def __init__(self, life: Life, *, chain: OutsideChain, network: Network) -> None:
         self.life = life
@@ -76,15 +81,19 @@ class OutsideNode:
     async def run(self) -> None:
         """Serve for ever."""
         self.life.enter("ready")
-        async for request in self.network.listen(ADDRESS):
-            await self.answer(request)
+        async with trio.open_nursery() as nursery:
+            async for request in self.network.listen(ADDRESS):
+                nursery.start_soon(self.answer, request)
 
     async def answer(self, request: Request) -> None:
         """``deposit`` an amount for an account, ``pay`` a payment, or tell what is ``done``."""
         if request.method == "deposit":
             await request.reply(self.chain.deposit(*request.payload))
         elif request.method == "pay":
-            await request.reply(self.chain.pay(request.payload))
+            paid = self.chain.pay(request.payload)
+            for _ in range(CONFIRMATIONS):
+                await trio.sleep(BLOCK_S)
+            await request.reply(paid)
         elif request.method == "done":
             await request.reply(self.chain.done())
         else:

@@ -127,12 +127,21 @@ class Bridge:
 
     async def pay(self, transfer: Transfer) -> bool:
         """Ask the outside to pay, under the name of the transfer, until it has answered."""
-        payment = Payment(id=transfer.id, account=transfer.account, amount=transfer.amount)
+        payment = Payment(
+            id=self.payment_id(transfer),
+            transfer=transfer.id,
+            account=transfer.account,
+            amount=transfer.amount,
+        )
         paid = False
         async for attempt in retrying():
             with attempt:
                 paid = await self.network.call(OUTSIDE, "pay", payment)
         return paid
+
+    def payment_id(self, transfer: Transfer) -> str:
+        """The name under which the outside decides once; the same in every life of the bridge."""
+        return transfer.id
 
     async def advance(self, transfer: Transfer, status: TransferStatus) -> None:
         """Tell our chain how far a withdrawal has come."""

@@ -152,18 +152,22 @@ class StagedModeControl:
 
         Its answer can be lost, and a second one would only say that it was asked before.
         """
-        self._asked += 1
-        command = SetMode(
-            id=f"mode-{decision.sequence}-{self.life.name}-{self._asked}",
-            at_ms=round(trio.current_time() * 1000),
-            mode=decision.mode,
-            sequence=decision.sequence,
-        )
+        command = self.command_of(decision)
         async for attempt in retrying():
             with attempt:
                 await self.network.call("chain", "submit", command)
                 state: State = await self.network.call("chain", "state", None)
         return (state.mode, state.mode_sequence) == (decision.mode, decision.sequence)
+
+    def command_of(self, decision: ModeTold) -> SetMode:
+        """A new command for a decision: the chain remembers the id of one that it refused."""
+        self._asked += 1
+        return SetMode(
+            id=f"mode-{decision.sequence}-{self.life.name}-{self._asked}",
+            at_ms=round(trio.current_time() * 1000),
+            mode=decision.mode,
+            sequence=decision.sequence,
+        )
 
     async def record(self, decision: ModeTold) -> None:
         """Write down that a decision holds, unless a later one was begun."""
