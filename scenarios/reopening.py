@@ -54,9 +54,9 @@ LISTING = Listing(
 PEOPLE = 8
 #: In seconds of virtual time: the upgrade, for how long the database is down, how long everything
 #: goes on when trading is open again.
-UPGRADE_AT_S, DOWN_S, TAIL_S = 4.2, 1.4, 3.6
+UPGRADE_AT_S, DOWN_S, TAIL_S = 2.7, 1.0, 1.2
 #: How often people pay in and take out over the bridge, and how long they wait in between.
-ROUNDS, EVERY_S = 2, 2.3
+ROUNDS, EVERY_S = 2, 1.1
 #: What the operator restarts while the database is away, and what the nemesis may restart.
 UPGRADED = ("matching", "publisher", "mode")
 RESTARTS = {
@@ -75,7 +75,7 @@ def shortened(spec: ExchangeSpec) -> ExchangeSpec:
     return replace(
         spec,
         funding_gap_ms_max=4_000,
-        reopening=Reopening(cancel_only_ms=1_500, post_only_ms=1_500, fresh_ms=3_000),
+        reopening=Reopening(cancel_only_ms=1_200, post_only_ms=1_200, fresh_ms=3_000),
         withdrawals_paused_in=(Mode.MAINTENANCE, Mode.CANCEL_ONLY, Mode.POST_ONLY),
         withdrawal_gate_ms=1_000,
         liquidation_grace_ms=1_000,

@@ -47,8 +47,9 @@ class OutsideChain:
         ValueError if it is told differently.
         """
         made = _done(transaction, account, Direction.DEPOSIT, amount)
-        if self.deposits.setdefault(transaction, made) != made:
-            raise ValueError(f"{transaction} is {self.deposits[transaction]}, not {made}")
+        known = self.deposits.setdefault(transaction, made)
+        if known != made:
+            raise ValueError(f"{known.describe()}, so it cannot be of {account} over {amount}")
         return made
 
     def pay(self, payment: Payment) -> bool:
