@@ -22,7 +22,6 @@ from target_stub.core import (
     Event,
     Filled,
     FillType,
-    Mode,
     PlaceOrder,
     Rejected,
     SetMode,
