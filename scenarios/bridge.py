@@ -14,7 +14,8 @@ import trio
 
 from harness.scenario import restart, scenario
 from harness.world.world import World
-from scenarios.exchange import Deployment, Exchange
+from scenarios.deployment import Deployment
+from scenarios.exchange import Exchange
 from scenarios.outside import prices
 from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import Population

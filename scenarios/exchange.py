@@ -7,8 +7,6 @@ did and what guards refused, and keeps the records by which the money rules judg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 from harness.history import Event as HistoryEvent
@@ -17,6 +15,7 @@ from harness.world.network import Network
 from harness.world.objectstore import ObjectStore
 from harness.world.service import Life
 from harness.world.world import World
+from scenarios.deployment import JANUARY, Deployment
 from scenarios.people import Population
 from scenarios.rules.view import Wronged
 from scenarios.shadow import Shadow
@@ -64,26 +63,6 @@ PUBLISHING_TAKEN_OVER = "a new publisher publishes"
 MUST_REACH = (LIQUIDATED, MARKETS_TAKEN_OVER, PUBLISHING_TAKEN_OVER)
 #: What a refusal's note says it stopped.
 WRONG, RIGHT = "wrong", "not wrong"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """Which parts run besides those that the incident of January needs.
-
-    ``own_book``: matching tells its books, the mark price is made from them too, and the chain
-    hears the oracle. ``staged_modes``: mode control walks by itself, and the chain decides.
-    ``bridge``: an outside chain and the bridge to it. ``fair_width``: how far from the external
-    fair price a mark may be for the shadow to believe it, as a fraction; None: within the band of
-    the market.
-    """
-
-    own_book: bool = False
-    staged_modes: bool = False
-    bridge: bool = False
-    fair_width: Decimal | None = None
-
-
-JANUARY = Deployment()
 
 
 class Exchange:

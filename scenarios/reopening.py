@@ -4,24 +4,29 @@ What is modelled: the rules of April or June 2026 with shorter times (a tick a s
 funding, the gap rule, the liquidity weight, the impact premium over venues), staged reopening, the
 withdrawal gate and the grace for liquidations after an outage, the bridge with people who pay in
 and take out meanwhile, and a maker. What is not: orders of other people, vaults, and an incident;
-planted bugs name it as the scenario in which they must be found.
+planted bugs name it as the scenario in which they must be found. With a durable matching engine it
+is a scenario of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import TypeVar
 
 import trio
 
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.bridge import PAID_OUT, make_customers
-from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Deployment, Exchange
+from scenarios.deployment import Deployment
+from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
-from scenarios.people import Listing, Population, population
+from scenarios.people import Listing, population
+from scenarios.rules.orders import matching_agrees_with_chain, updates_are_numbered_once
 from scenarios.rules.reopening import reopening_rules
+from scenarios.whole_services import WholeExchange
 from target_stub.bugs import bugs_of
 from target_stub.cloud.market_data import kept_by
 from target_stub.cloud.operator import upgrade_in_stages
@@ -38,6 +43,7 @@ from target_stub.core.mark import Averages, external_fair_price, mark_price, med
 from target_stub.guards import GUARDS
 from target_stub.ports import Row
 
+E = TypeVar("E", bound=Exchange)
 NAME = "reopening"
 MARKET = BTC_USD_PERP
 PATH = Path(
@@ -66,6 +72,7 @@ RESTARTS = {
     "outside": ("crash",),
     "publisher": ("crash",),
 }
+WHOLE_RESTARTS = {**RESTARTS, "matching": ("crash", "rolling"), "risk": ("rolling",)}
 #: What has to happen in some run.
 OPENED = "trading opens again"
 
@@ -105,14 +112,14 @@ def opening_row(spec: ExchangeSpec) -> Row:
     }
 
 
-def open_exchange(world: World, spec: ExchangeSpec, people: Population) -> Exchange:
+def open_exchange(world: World, spec: ExchangeSpec, deployed: type[E]) -> E:
     """The exchange with everything that market data, modes and bridge need."""
-    return Exchange(
+    return deployed(
         world,
         spec=spec,
         markets=(MARKET,),
         rows={MARKET.symbol: opening_row(spec)},
-        people=people,
+        people=population(world.seed, PEOPLE, (LISTING,)),
         prices=prices(world.seed, (PATH,)),
         deployment=Deployment(own_book=True, staged_modes=True, bridge=True),
     )
@@ -138,10 +145,9 @@ def make_maker(world: World, exchange: Exchange, account: str, over: list[bool])
     )
 
 
-async def reopen(world: World, spec: ExchangeSpec) -> None:
-    """Upgrade the database under the rules of a profile, reopen in stages, and go on."""
-    people = population(world.seed, PEOPLE, (LISTING,))
-    exchange = open_exchange(world, spec, people)
+async def reopen(world: World, exchange: Exchange) -> None:
+    """Upgrade the database of an exchange, reopen in stages, and go on."""
+    people = exchange.people
     world.add_invariants(*rules_in_force(exchange), *reopening_rules(exchange))
     await exchange.start()
     over: list[bool] = []
@@ -187,4 +193,21 @@ async def upgrade(world: World, exchange: Exchange) -> None:
 )
 async def reopening(world: World) -> None:
     """Everything closes for an upgrade and comes back, and any service may restart meanwhile."""
-    await reopen(world, shortened(JUNE_2026))
+    await reopen(world, open_exchange(world, shortened(JUNE_2026), Exchange))
+
+
+@scenario(
+    name="whole-reopening",
+    faults=[restart(name, kinds=kinds) for name, kinds in WHOLE_RESTARTS.items()],
+    guards=tuple(GUARDS),
+    guards_default=tuple(GUARDS),
+    time_max_s=240.0,
+    stall_s=10.0,
+    epoch_s=1_782_000_000.0,
+    must_reach=(LIQUIDATED, MARKETS_TAKEN_OVER, OPENED, PAID_OUT),
+)
+async def whole_reopening(world: World) -> None:
+    """The same with a matching engine that is durable, and that may restart as well."""
+    exchange = open_exchange(world, shortened(JUNE_2026), WholeExchange)
+    world.add_invariants(matching_agrees_with_chain(exchange), updates_are_numbered_once(exchange))
+    await reopen(world, exchange)

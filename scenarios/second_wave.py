@@ -20,7 +20,8 @@ import trio
 
 from harness.scenario import restart, scenario
 from harness.world.world import World
-from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Deployment, Exchange
+from scenarios.deployment import Deployment
+from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, Population, population

@@ -15,16 +15,14 @@ from harness.scenario import Scenario
 from harness.world.world import World
 from scenarios.exchange import Exchange
 from scenarios.outside import venue_quotes
-from scenarios.people import population
 from scenarios.reopening import (
-    LISTING,
     MARKET,
     PATH,
-    PEOPLE,
     open_exchange,
     reopen,
     reopening,
     shortened,
+    whole_reopening,
 )
 from scenarios.rules.reopening import NAMES
 from target_stub.cloud.market_data import KEPT_WEIGHTED
@@ -46,7 +44,7 @@ def of_profile(spec: ExchangeSpec) -> Scenario:
     """The story under the rules of a profile."""
 
     async def story(world: World) -> None:
-        await reopen(world, shortened(spec))
+        await reopen(world, open_exchange(world, shortened(spec), Exchange))
 
     return replace(reopening, story=story)
 
@@ -80,8 +78,9 @@ def test_mode_control_goes_on_walking_wherever_it_is_cut_off() -> None:
         assert run.reached["trading opens again"]
 
 
-def test_no_restart_of_anything_breaks_a_rule() -> None:
-    for run in runs(seed=5, schedules=8, variant={}, scenario=reopening):
+@pytest.mark.parametrize("scenario", [reopening, whole_reopening], ids=lambda each: each.name)
+def test_no_restart_of_anything_breaks_a_rule(scenario: Scenario) -> None:
+    for run in runs(seed=5, schedules=8, variant={}, scenario=scenario):
         assert not run.violations, (run.token, run.violations)
         assert not run.unknown
 
@@ -90,8 +89,7 @@ def at_rest(check: Callable[[World, Exchange], Awaitable[None]]) -> None:
     """Run something on the exchange of June, ready and quiet."""
 
     async def story(world: World) -> None:
-        people = population(world.seed, PEOPLE, (LISTING,))
-        exchange = open_exchange(world, shortened(JUNE_2026), people)
+        exchange = open_exchange(world, shortened(JUNE_2026), Exchange)
         await exchange.start()
         await check(world, exchange)
 
