@@ -21,6 +21,7 @@ from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import Population
 from scenarios.rules.accounts import cash_is_conserved, effects_happen_once
 from scenarios.rules.reopening import both_sides_of_the_bridge_agree
+from scenarios.view_of_books import BookLedger, Traders
 from target_stub.bugs import bugs_of
 from target_stub.cloud.bridge import BridgeCustomer
 from target_stub.core import JANUARY_2026, TransferStatus, Usdc
@@ -96,9 +97,10 @@ async def open_bridge(world: World) -> Exchange:
 async def bridge(world: World) -> None:
     """Money crosses between two chains while the bridge and their nodes restart."""
     exchange = await open_bridge(world)
+    ledger = BookLedger(exchange)
     world.add_invariants(
-        cash_is_conserved(exchange),
-        effects_happen_once(exchange),
+        cash_is_conserved(ledger),
+        effects_happen_once(ledger, Traders(exchange)),
         both_sides_of_the_bridge_agree(exchange),
     )
     customers = make_customers(world, exchange, exchange.people, rounds=ROUNDS, every_s=EVERY_S)

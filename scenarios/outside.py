@@ -13,6 +13,7 @@ from functools import lru_cache
 from harness.history import derive_seed
 from target_stub.cloud.oracle_feed import Prices, Quote
 from target_stub.core import Venue, VenueQuote
+from target_stub.core.money import down_to_multiple
 
 #: USD per USDC on a calm day.
 USDC_PRICE = Decimal("0.9998")
@@ -71,8 +72,10 @@ def venue_quotes(seed: int, path: Path, now_ms: int) -> tuple[VenueQuote, ...]:
         mood, basis = divmod(draw, 6)
         if venue is Venue.PARADEX or mood == 0:
             continue
-        bid = (spot_usd * (1 + Decimal(4 + basis) / 10_000)).quantize(path.tick_usd)
-        ask = (spot_usd * (1 + Decimal(5 + basis) / 10_000)).quantize(path.tick_usd)
+        bid, ask = (
+            down_to_multiple(spot_usd * (1 + Decimal(points) / 10_000), path.tick_usd)
+            for points in (4 + basis, 5 + basis)
+        )
         quotes.append(VenueQuote(venue, None if mood == 1 else bid, None if mood == 2 else ask))
     return tuple(quotes)
 

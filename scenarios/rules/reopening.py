@@ -1,4 +1,4 @@
-"""Rules about coming back: stages, gaps in funding, and what crossed the bridge."""
+"""Rules about coming back: stages, what is told of the mode, and what crossed the bridge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from harness.history import Event
 from harness.invariants import NOTHING_TO_JUDGE, Broken, Invariant, invariant_of
 from scenarios.exchange import Exchange
 from scenarios.rules.money import usdc
-from target_stub.cloud.market_data import TABLE
 from target_stub.cloud.mode_control import TOPIC, ModeTold
 from target_stub.core import Direction, Mode, Transfer, TransferStatus, disagreements
 from target_stub.core.events import ModeChanged
@@ -17,7 +16,6 @@ from target_stub.core.modes import STAGES
 
 #: The rules of this file by their names; each is in force where what it judges is deployed.
 NAMES = (
-    "a_gap_accrues_nothing",
     "no_stage_is_skipped",
     "announced_mode_is_decided",
     "both_sides_of_the_bridge_agree",
@@ -26,43 +24,11 @@ NAMES = (
 
 def reopening_rules(exchange: Exchange) -> Iterator[Invariant]:
     """The rules of this file for what is deployed."""
-    if exchange.spec.funding_profile.is_smoothed:
-        yield a_gap_accrues_nothing(exchange)
     if exchange.deployment.staged_modes and exchange.spec.reopening is not None:
         yield no_stage_is_skipped(exchange)
         yield announced_mode_is_decided(exchange)
     if exchange.deployment.bridge:
         yield both_sides_of_the_bridge_agree(exchange)
-
-
-def a_gap_accrues_nothing(exchange: Exchange) -> Invariant:
-    """I14: after an outage longer than the gap rule allows, the index goes on from where it was."""
-    place = f"{exchange.database.name}/{TABLE}/"
-    last = {s: (r["funding_index"], r["funding_at_ms"]) for s, r in exchange.versions[0].items()}
-
-    def check(event: Event) -> object:
-        if event.kind != "write":
-            return NOTHING_TO_JUDGE
-        symbol = event.resource.rpartition("/")[2]
-        row = exchange.versions[-1][symbol]
-        (before, before_ms), now = last[symbol], (row["funding_index"], row["funding_at_ms"])
-        last[symbol] = now
-        gap_ms = now[1] - before_ms
-        if gap_ms > exchange.spec.funding_gap_ms_max and now[0] != before:
-            raise Broken(
-                f"The {symbol} funding index moved from {before} to {now[0]} over an outage of "
-                f"{gap_ms / 1000:g} s, for which nobody may be charged.",
-                before=before,
-                after=now[0],
-            )
-        return None
-
-    return invariant_of(
-        check,
-        name="a_gap_accrues_nothing",
-        describe="Nobody pays funding for a time in which the exchange was not there.",
-        on=(place,),
-    )
 
 
 def no_stage_is_skipped(exchange: Exchange) -> Invariant:

@@ -61,7 +61,7 @@ class BeginsWithTheFirstBook(MarketData):
 BUGS: Mapping[str, Bug] = {
     "gap_caught_up": Bug(
         text="market data makes the ticks that it missed, so that an outage is charged",
-        breaks="a_gap_accrues_nothing",
+        breaks="market_time_never_runs_back",
         incident=(
             "Paradex, 23 April 2026: the funding page has a rule for gaps since then; before that "
             "the first tick after an outage charged all of it"
