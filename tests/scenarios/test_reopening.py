@@ -92,7 +92,7 @@ def at_rest(check: Callable[[World, Exchange], Awaitable[None]]) -> None:
         await exchange.start()
         await check(world, exchange)
 
-    run = execute(Scenario("at rest", story, time_max_s=240.0), seed=1)
+    run = execute(Scenario("at rest", story, time_max_s=120.0), seed=1)
     assert not run.violations, run.violations
 
 
