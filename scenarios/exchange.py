@@ -15,17 +15,23 @@ from harness.world.network import Network
 from harness.world.objectstore import ObjectStore
 from harness.world.service import Life
 from harness.world.world import World
+from scenarios.deployment import JANUARY, Deployment
 from scenarios.people import Population
 from scenarios.rules.view import Wronged
 from scenarios.shadow import Shadow
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import MARK_AGE_MS_MAX, Block, Chain, ChainNode
+from target_stub.cloud.bridge import Bridge
 from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
 from target_stub.cloud.matching import Matching
 from target_stub.cloud.mode_control import ModeControl
 from target_stub.cloud.oracle_feed import OracleFeed, Prices
 from target_stub.cloud.publisher import CHECKPOINTS, Publisher
 from target_stub.cloud.risk import BELIEVED, Risk
+from target_stub.cloud.staged_modes import KEY as MODE_KEY
+from target_stub.cloud.staged_modes import TABLE as MODES
+from target_stub.cloud.staged_modes import StagedModeControl
+from target_stub.cloud.staged_modes import opening_row as opening_mode
 from target_stub.cloud.trader import Trader
 from target_stub.core import (
     Event,
@@ -42,8 +48,10 @@ from target_stub.core import (
     genesis,
     seeded,
 )
-from target_stub.core.events import Deposited, MarketPublished, ModeChanged, Triggered
+from target_stub.core.events import BridgeMoved, Deposited, MarketPublished, ModeChanged, Triggered
+from target_stub.core.transfers import NEXT
 from target_stub.guards import FRESHNESS, MODE_GATE, Guards, Refusal
+from target_stub.outside_chain import OutsideChain, OutsideNode
 from target_stub.ports import Row
 
 #: What a run reaches, for whoever counts: wrong values that came so far.
@@ -69,8 +77,10 @@ class Exchange:
         rows: Mapping[str, Row],
         people: Population,
         prices: Prices,
+        deployment: Deployment = JANUARY,
     ) -> None:
         self.world = world
+        self.deployment = deployment
         self.spec = spec
         self.markets = tuple(markets)
         self.people = people
@@ -82,6 +92,7 @@ class Exchange:
         self.storage: ObjectStore = world.object_store("storage")
         self.market_data: dict[str, MarketData] = {}
         self.traders: list[Trader] = []
+        self.outside = OutsideChain()
         self.versions: list[Mapping[str, Row]] = [dict(rows)]
         self.wronged: list[Wronged] = []
         self.liquidated = 0
@@ -93,13 +104,13 @@ class Exchange:
         start = opening_state(spec, markets, rows, people)
         self.chain = self.bug.variant(Chain)(
             start,
-            mode_gate=MODE_GATE in self.guards,
+            mode_gate=MODE_GATE in self.guards or deployment.staged_modes,
             mark_age_ms_max=MARK_AGE_MS_MAX if FRESHNESS in self.guards else None,
             clock_ms=lambda: world.now_ms,
             observer=self.observe_block,
             tell=self.observe_refusal,
         )
-        self.shadow = Shadow(self.chain.genesis, rows, prices)
+        self.shadow = Shadow(self.chain.genesis, rows, prices, fair_width=deployment.fair_width)
         world.watch(f"{self.database.name}/{TABLE}/", self.observe_commit)
         world.watch(f"{self.network.name}/chain.state", self.observe_read)
         world.watch(f"{self.network.name}/chain.submit", self.observe_submission)
@@ -108,6 +119,8 @@ class Exchange:
         """Put into the stores what weeks of running would have left there."""
         self.database.load(TABLE, rows)
         self.database.load(EPOCHS, {TABLE: {"incarnation": 1}})
+        if self.deployment.staged_modes:
+            self.database.load(MODES, {MODE_KEY: opening_mode()})
         self.storage.load({f"{CHECKPOINTS}/{symbol}": row for symbol, row in rows.items()})
         prices = {s: MarketPrice(row["mark_usd"], row["funding_index"]) for s, row in rows.items()}
         self.storage.load({BELIEVED: {s: (p, rows[s]["funding_at_ms"]) for s, p in prices.items()}})
@@ -116,6 +129,7 @@ class Exchange:
 
     async def start(self) -> None:
         """Start all services, in the order in which they need each other, and let them boot."""
+        beyond = (("outside", self.run_outside), ("bridge", self.run_bridge))
         for name, run in (
             ("chain", self.run_chain),
             ("mode", self.run_mode),
@@ -124,6 +138,7 @@ class Exchange:
             ("risk", self.run_risk),
             ("matching", self.run_matching),
             ("oracle", self.run_oracle),
+            *(beyond if self.deployment.bridge else ()),
         ):
             self.world.service(name, run)
         for service in self.world.services.values():
@@ -136,6 +151,10 @@ class Exchange:
 
     async def run_mode(self, life: Life) -> None:
         """One incarnation of mode control."""
+        if self.deployment.staged_modes:
+            staged = self.bug.variant(StagedModeControl, life.incarnation)
+            await staged(life, database=self.database, network=self.network).run()
+            return
         mode = self.bug.variant(ModeControl, life.incarnation)
         await mode(life, network=self.network, guards=self.guards).run()
 
@@ -148,6 +167,8 @@ class Exchange:
             exchange=self.spec,
             markets=self.markets,
             guards=self.guards,
+            follows_books=self.deployment.own_book,
+            follows_modes=self.deployment.staged_modes,
         )
         self.market_data[life.name] = service
         await service.run()
@@ -170,12 +191,23 @@ class Exchange:
     async def run_matching(self, life: Life) -> None:
         """One incarnation of matching."""
         matching = self.bug.variant(Matching, life.incarnation)
-        self.matcher = matching(life, network=self.network)
+        tells_books = self.deployment.own_book
+        self.matcher = matching(life, network=self.network, tells_books=tells_books)
         await self.matcher.run()
 
     async def run_oracle(self, life: Life) -> None:
         """One incarnation of the oracle feed."""
-        await OracleFeed(life, network=self.network, prices=self.prices).run()
+        on_chain = self.deployment.own_book
+        await OracleFeed(life, network=self.network, prices=self.prices, on_chain=on_chain).run()
+
+    async def run_outside(self, life: Life) -> None:
+        """One incarnation of a node of the outside chain."""
+        await OutsideNode(life, chain=self.outside, network=self.network).run()
+
+    async def run_bridge(self, life: Life) -> None:
+        """One incarnation of the bridge."""
+        bridge = self.bug.variant(Bridge, life.incarnation)
+        await bridge(life, network=self.network).run()
 
     async def settled(self) -> None:
         """Wait for a whole health check from now on, so that nobody who is due is left out."""
@@ -185,6 +217,21 @@ class Exchange:
             lambda: None,
             enabled=lambda: self.checks > checks,
             describe_wait=lambda: "nobody has checked the health of the accounts",
+        )
+
+    async def bridged(self) -> None:
+        """Wait until nothing is on its way over the bridge any more."""
+
+        def is_done() -> bool:
+            transfers = self.chain.state.transfers
+            arrived = all(name in transfers for name in self.outside.deposits)
+            return arrived and not any(NEXT[each.status] for each in transfers.values())
+
+        await self.world.simulation.operate(
+            "wait for the bridge",
+            lambda: None,
+            enabled=is_done,
+            describe_wait=lambda: "something is still on its way over the bridge",
         )
 
     # --- records ----------------------------------------------------------------------------
@@ -295,6 +342,9 @@ def told_as(event: Event) -> Told | None:
             told = Told(f"mode {event.mode}", "mode", "", event.before, event.mode)
         case Triggered():
             told = Told("trigger", "triggers")
+        case BridgeMoved(transfer=transfer):
+            said = f"{transfer.direction} of {transfer.amount}".lower()
+            told = Told(said, f"bridge/{transfer.id}", "", "", transfer.status)
     return told
 
 
@@ -313,6 +363,7 @@ def opening_state(
                 market=market.symbol,
                 spot_usd=row["spot_usd"],
                 usdc_price=row["usdc_price"],
+                external_rates=row.get("external_rates"),
             ),
         )
         state, _ = apply(
@@ -324,6 +375,8 @@ def opening_state(
                 mark_price=row["mark_usd"],
                 funding_index=row["funding_index"],
                 premium=row["premium_usdc"],
+                liquidity=row.get("liquidity"),
+                own_basis=row.get("own_basis"),
             ),
         )
     return state

@@ -12,11 +12,15 @@ from functools import lru_cache
 
 from harness.history import derive_seed
 from target_stub.cloud.oracle_feed import Prices, Quote
+from target_stub.core import Venue, VenueQuote
+from target_stub.core.money import down_to_multiple
 
 #: USD per USDC on a calm day.
 USDC_PRICE = Decimal("0.9998")
 #: How far the perpetual trades above spot on the other venues.
 EXTERNAL_RATES = (Decimal("0.0007"), Decimal("0.0008"), Decimal("0.0009"))
+#: How long a venue stays silent or thin.
+VENUE_MOOD_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,8 @@ class Path:
     tick_usd: Decimal
     fall: Decimal = Decimal(0)
     falls_at_ms: int = 4_000
+    has_venues: bool = False
+    """Whether the impact prices of other venues are quoted, as the June 2026 funding needs them."""
 
 
 def prices(seed: int, paths: tuple[Path, ...]) -> Prices:
@@ -48,9 +54,30 @@ def _quotes(seed: int, paths: tuple[Path, ...], now_ms: int) -> tuple[Quote, ...
             spot_usd=spot(seed, path, now_ms),
             usdc_price=USDC_PRICE,
             external_rates=EXTERNAL_RATES,
+            venue_quotes=venue_quotes(seed, path, now_ms) if path.has_venues else None,
         )
         for path in paths
     )
+
+
+def venue_quotes(seed: int, path: Path, now_ms: int) -> tuple[VenueQuote, ...]:
+    """The impact prices of the other venues: 4 to 9 basis points above spot, 1 apart.
+
+    For some seconds one in ten is silent, and one side of every fifth is too thin.
+    """
+    spot_usd = spot(seed, path, now_ms)
+    quotes = []
+    for venue in Venue:
+        draw = derive_seed(seed, path.market, venue.value, now_ms // VENUE_MOOD_MS) % 60
+        mood, basis = divmod(draw, 6)
+        if venue is Venue.PARADEX or mood == 0:
+            continue
+        bid, ask = (
+            down_to_multiple(spot_usd * (1 + Decimal(points) / 10_000), path.tick_usd)
+            for points in (4 + basis, 5 + basis)
+        )
+        quotes.append(VenueQuote(venue, None if mood == 1 else bid, None if mood == 2 else ask))
+    return tuple(quotes)
 
 
 def spot(seed: int, path: Path, now_ms: int) -> Decimal:

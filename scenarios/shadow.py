@@ -16,14 +16,27 @@ from target_stub.cloud.market_data import Implausible, check_plausible
 from target_stub.cloud.oracle_feed import Prices
 from target_stub.core import Liquidate, Liquidated, PublishMarket, Rejected, State, apply
 from target_stub.core.margin import account_value
+from target_stub.core.mark import external_fair_price
 from target_stub.ports import Row
 
 
 class Shadow:
-    """A clean copy of the exchange; ``rows`` are the last clean values of every market."""
+    """A clean copy of the exchange; ``rows`` are the last clean values of every market.
 
-    def __init__(self, state: State, rows: Mapping[str, Row], prices: Prices) -> None:
+    With a ``fair_width`` a mark price further than that fraction from the external fair price is
+    nothing that a clean exchange would have used.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        rows: Mapping[str, Row],
+        prices: Prices,
+        *,
+        fair_width: Decimal | None = None,
+    ) -> None:
         self.state = state
+        self.fair_width = fair_width
         self.rows: dict[str, Row] = dict(rows)
         self.prices = prices
         self.judged = 0
@@ -58,6 +71,8 @@ class Shadow:
         Two incarnations may both write for one tick, and the older one last, so the time between
         counts as one tick at least.
         """
+        if self.fair_width is not None and not self.is_fair(symbol, row, self.fair_width):
+            return False
         before, at_ms = self.rows[symbol], row["funding_at_ms"]
         earliest_ms = at_ms - self.state.spec.funding_tick_ms
         earlier = {**before, "funding_at_ms": min(before["funding_at_ms"], earliest_ms)}
@@ -66,6 +81,12 @@ class Shadow:
         except Implausible:
             return False
         return True
+
+    def is_fair(self, symbol: str, row: Row, width: Decimal) -> bool:
+        """Whether the mark of a row is within a width of what the outside says at its time."""
+        quote = next(q for q in self.prices(row["funding_at_ms"]) if q.market == symbol)
+        fair_usd = external_fair_price(quote.spot_usd, quote.external_rates)
+        return bool(abs(row["mark_usd"] - fair_usd) <= width * fair_usd)
 
     def would_liquidate(self, account: str, at_ms: int) -> State | None:
         """The shadow after it liquidated an account, or nothing if the account is not due."""

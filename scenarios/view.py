@@ -13,7 +13,7 @@ from scenarios.exchange import Exchange
 from scenarios.rules.view import Row, Value, View
 from scenarios.view_of_books import BookLedger, ClientAnswers, OrderBooks, SecondNode, Traders
 from target_stub.cloud.market_data import EPOCHS, TABLE
-from target_stub.core import FundingProfile, Market
+from target_stub.core import FundingProfile, Market, MarkRule
 from target_stub.core.funding import step_bound
 from target_stub.core.mark import external_fair_price
 from target_stub.core.money import exact
@@ -22,6 +22,7 @@ from target_stub.core.money import exact
 _NEVER_ZERO = ("spot_usd", "mark_usd", "funding_index", "funding_at_ms")
 #: What an incarnation of market data must have from its store, and what the chain is told of it.
 _KEPT = ("funding_index", "premium_usdc", "rate", "averages", "funding_at_ms")
+_KEPT_WEIGHTED = ("liquidity", "own_basis")
 _TOLD = ("mark_usd", "funding_index", "funding_at_ms")
 #: Parameters by which funding is computed.
 _PARAMETERS = ("max_funding_rate", "funding_period_hours", "clamp_rate", "interest_rate")
@@ -105,18 +106,33 @@ class MarketValues:
         )
 
     def step_max(self, before: Value, after: Value, elapsed_ms: int) -> Decimal:
-        """Cap of the rate x spot / USDC price x elapsed / period, at the prices of outside."""
+        """Cap of the rate x spot / USDC price x elapsed / period, at the prices of outside.
+
+        Those of now or those that made the premium which ran until now, whichever allow more.
+        """
         market, at_ms = after.market, after.at_ms
         quote = next(quote for quote in self.exchange.prices(at_ms) if quote.market == market)
         spec = self.exchange.chain.state.markets[market].spec
         spot_usd, usdc_price = quote.spot_usd, quote.usdc_price
+        saved = next((row for row in self.rows_of(market) if _is_of(row, before)), None)
+        if saved is not None:
+            spot_usd = max(spot_usd, saved["spot_usd"])
+            usdc_price = min(usdc_price, saved["usdc_price"])
         bound = step_bound(spec, spot_usd=spot_usd, usdc_price=usdc_price, elapsed_ms=elapsed_ms)
         return bound.value
+
+    def rows_of(self, market: str) -> Iterator[Row]:
+        """Every committed row of a market, newest first."""
+        return (version[market] for version in reversed(self.exchange.versions))
 
     def sizes(self, market: str) -> Sequence[Decimal]:
         """Every position on the chain."""
         accounts = self.exchange.chain.state.accounts.values()
         return [each.positions[market].size for each in accounts if market in each.positions]
+
+
+def _is_of(row: Row, value: Value) -> bool:
+    return bool((row["funding_index"], row["funding_at_ms"]) == (value.index, value.at_ms))
 
 
 class OutsidePrices:
@@ -155,6 +171,8 @@ class MarketRows:
         self.exchange = exchange
         self.on = ("market_data#",)
         self.published_on = (CHAIN_MARKETS,)
+        weighted = exchange.spec.mark_rule is MarkRule.LIQUIDITY_WEIGHTED
+        self.kept = (*_KEPT, *_KEPT_WEIGHTED) if weighted else _KEPT
         self.versions: Sequence[Mapping[str, Row]] = exchange.versions
 
     def recovered(self, lane: str) -> Mapping[str, Row] | None:
@@ -163,7 +181,7 @@ class MarketRows:
         if service is None:
             return None
         return {
-            symbol: {name: getattr(market, name) for name in _KEPT}
+            symbol: {name: getattr(market, name) for name in self.kept}
             for symbol, market in service.state.markets.items()
         }
 

@@ -69,6 +69,7 @@ class WholeExchange(Exchange):
             markets=self.markets,
             guards=self.guards,
             observer=self.observe_orders,
+            tells_books=self.deployment.own_book,
         )
         await self.matching.run()
 

@@ -17,6 +17,8 @@ DOUBLE_CHECK = "double_check"
 MODE_GATE = "mode_gate"
 EPOCH_FENCE = "epoch_fence"
 FRESHNESS = "freshness"
+POST_ONLY_BAND = "post_only_band"
+TWO_SIDED_OPENING = "two_sided_opening"
 
 #: In the order in which a wrong value would meet them.
 GUARDS: Mapping[str, str] = {
@@ -26,6 +28,12 @@ GUARDS: Mapping[str, str] = {
     MODE_GATE: "the chain knows the mode and liquidates, triggers and settles only when it is ok",
     FRESHNESS: "the chain liquidates and settles only at mark prices that are not too old",
     DOUBLE_CHECK: "the liquidator recomputes with prices and indices of its own before it acts",
+}
+
+#: Those of the second wave: what Paradex added after the incident, and what an opening needs.
+REOPENING_GUARDS: Mapping[str, str] = {
+    POST_ONLY_BAND: "in post-only mode no order may be more than 5 basis points too aggressive",
+    TWO_SIDED_OPENING: "mode control opens trading only on books that have both sides",
 }
 
 

@@ -19,7 +19,9 @@ from target_stub.cloud.journal import Journal
 from target_stub.cloud.market_data import StaleEpoch
 from target_stub.cloud.matching import ADDRESS
 from target_stub.cloud.mode_control import TOPIC as MODE
+from target_stub.cloud.mode_control import ModeTold, as_told, obeying
 from target_stub.cloud.order_desk import OrderDesk, Update
+from target_stub.cloud.own_book import tell_books
 from target_stub.cloud.retry import retrying
 from target_stub.core import (
     CancelAll,
@@ -27,10 +29,9 @@ from target_stub.core import (
     Command,
     Event,
     Missing,
-    Mode,
     ModifyOrder,
     PlaceOrder,
-    SetMode,
+    State,
     TriggerCheck,
     Unwind,
     genesis,
@@ -63,8 +64,10 @@ class DurableMatching:
         markets: Iterable[MarketSpec],
         guards: Guards = NO_GUARDS,
         observer: Observer = lambda command, events: None,
+        tells_books: bool = False,
     ) -> None:
         self.life = life
+        self.tells_books = tells_books
         self.network = network
         self.observer = observer
         self.journal = Journal(life, database)
@@ -73,7 +76,7 @@ class DurableMatching:
         self.head: Head | None = None
         self.followed: Head | None = None
         self.requests: list[Request] = []
-        self.modes: list[Mode] = []
+        self.modes: list[ModeTold] = []
         self.settlements: dict[str, Settlement] = {}
         self.read_again: dict[str, Head] = {}
         self.waiting: dict[str, list[Request]] = {}
@@ -97,6 +100,8 @@ class DurableMatching:
             nursery.start_soon(self.settle_for_ever)
             nursery.start_soon(self.resynchronise_for_ever)
             nursery.start_soon(self.write_until_replaced, nursery.cancel_scope)
+            if self.tells_books:
+                nursery.start_soon(tell_books, self.life, self.network, self.known)
             self.life.enter("ready")
             await self.life.stop_requested()
             self.life.enter("drain")
@@ -114,6 +119,10 @@ class DurableMatching:
         self.learn(await self.read_chain())
         await self.write(self.next_commands())
         await self.tell()
+
+    def known(self) -> State:
+        """The orders and books as they are now."""
+        return self.desk.state
 
     # --- what comes in ------------------------------------------------------------------------
 
@@ -140,8 +149,8 @@ class DurableMatching:
 
     async def follow_modes(self, modes: Any) -> None:
         """Obey the mode."""
-        async for mode in modes:
-            self.modes.append(Mode(mode))
+        async for message in modes:
+            self.modes.append(as_told(message))
             self.news.set()
 
     def learn(self, head: Head) -> None:
@@ -259,8 +268,8 @@ class DurableMatching:
         now_ms = round(trio.current_time() * 1000)
         modes, self.modes = self.modes, []
         return [
-            SetMode(id=self.next_id(f"mode-{number}-{mode}"), at_ms=now_ms, mode=mode)
-            for number, mode in enumerate(modes)
+            obeying(told, command_id=self.next_id(f"mode-{number}-{told.mode}"), at_ms=now_ms)
+            for number, told in enumerate(modes)
         ]
 
     def due(self) -> list[Command]:

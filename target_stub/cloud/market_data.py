@@ -7,28 +7,37 @@ row it has not read is a market that it knows nothing about.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import trio
 
+from target_stub.cloud.mode_control import TOPIC as MODE
+from target_stub.cloud.mode_control import ModeTold, as_told
 from target_stub.cloud.oracle_feed import TOPIC as ORACLE
-from target_stub.cloud.oracle_feed import sleep_until_multiple
+from target_stub.cloud.oracle_feed import command_of, sleep_until_multiple
+from target_stub.cloud.own_book import NOTHING_TOLD
+from target_stub.cloud.own_book import TOPIC as OWN_BOOK
 from target_stub.cloud.retry import retrying
-from target_stub.core import FundingTick, Market, MarketSpec, State, apply, genesis
-from target_stub.core.commands import OracleUpdate
+from target_stub.cloud.staged_modes import KEY as MODE_KEY
+from target_stub.cloud.staged_modes import TABLE as MODES
+from target_stub.cloud.staged_modes import told_mode
+from target_stub.core import FundingTick, Market, MarketSpec, Mode, State, apply, genesis
 from target_stub.core.funding import step_bound
+from target_stub.core.impact import UNKNOWN_BOOK
 from target_stub.core.mark import Averages
-from target_stub.core.parameters import ExchangeSpec
+from target_stub.core.parameters import ExchangeSpec, MarkRule
 from target_stub.guards import EPOCH_FENCE, NO_GUARDS, WRITE_BOUND, Guards, Refusal
 from target_stub.ports import Database, Life, Network, Row
 
 TOPIC = "markets"
 TABLE = "markets"
 EPOCHS = "epochs"
-_KEPT = ("spot_usd", "usdc_price", "mark_usd", "funding_index", "premium_usdc", "rate")
+#: The amounts of a market that a row keeps; those of the liquidity weight where that is in force.
+KEPT = ("spot_usd", "usdc_price", "mark_usd", "funding_index", "premium_usdc", "rate")
+KEPT_WEIGHTED = (*KEPT, "liquidity", "own_basis")
 
 
 class StaleEpoch(Exception):
@@ -54,12 +63,19 @@ class MarketData:
         exchange: ExchangeSpec,
         markets: Iterable[MarketSpec],
         guards: Guards = NO_GUARDS,
+        follows_books: bool = False,
+        follows_modes: bool = False,
     ) -> None:
         self.life = life
         self.database = database
         self.network = network
         self.guards = guards
+        self.follows_books = follows_books
+        self.follows_modes = follows_modes
+        self.books = NOTHING_TOLD
+        self.mode = ModeTold(Mode.OK, 0)
         self.state: State = genesis(exchange, markets)
+        self.kept = kept_by(exchange)
         self.epoch: int | None = None
         self.quoted = trio.Event()
         self.between_ticks = trio.Event()
@@ -71,6 +87,10 @@ class MarketData:
         quotes = self.network.subscribe(ORACLE)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.follow_oracle, quotes)
+            if self.follows_books:
+                nursery.start_soon(self.follow_books, self.network.subscribe(OWN_BOOK))
+            if self.follows_modes:
+                nursery.start_soon(self.follow_modes, self.network.subscribe(MODE))
             await self.begin(nursery)
             await self.life.stop_requested()
             self.life.enter("drain")
@@ -89,6 +109,9 @@ class MarketData:
         self.life.enter("hydrate")
         async for attempt in retrying():
             with attempt:
+                if self.follows_modes:
+                    row = (await self.database.scan(MODES))[MODE_KEY]
+                    self.mode = self.mode.newer(told_mode(row))
                 self.take_over(await self.read_rows())
                 self.epoch = self.life.incarnation
 
@@ -104,7 +127,7 @@ class MarketData:
     def take_over(self, rows: Mapping[str, Row]) -> None:
         """Make the rows that were read the state; KeyError when a listed market has none."""
         markets = {
-            symbol: market_of_row(market, rows[symbol])
+            symbol: market_of_row(market, rows[symbol], self.kept)
             for symbol, market in self.state.markets.items()
         }
         self.state = replace(self.state, markets=markets)
@@ -113,18 +136,18 @@ class MarketData:
         """Take over every quote."""
         async for batch in quotes:
             for quote in batch:
-                self.state, _ = apply(
-                    self.state,
-                    OracleUpdate(
-                        id=f"{self.life.name}-quote-{quote.market}-{quote.at_ms}",
-                        at_ms=quote.at_ms,
-                        market=quote.market,
-                        spot_usd=quote.spot_usd,
-                        usdc_price=quote.usdc_price,
-                        external_rates=quote.external_rates,
-                    ),
-                )
+                self.state, _ = apply(self.state, command_of(quote, self.life.name))
             self.quoted.set()
+
+    async def follow_books(self, told: Any) -> None:
+        """Remember what matching says of its books."""
+        async for books in told:
+            self.books = self.books.newer(books)
+
+    async def follow_modes(self, modes: Any) -> None:
+        """Remember the mode: how fast the rate moves, and whether anything accrues."""
+        async for message in modes:
+            self.mode = self.mode.newer(as_told(message))
 
     async def tick_for_ever(self) -> None:
         """Advance, commit and announce all markets at every multiple of the funding tick."""
@@ -162,9 +185,11 @@ class MarketData:
     def advance(self, now_ms: int) -> Mapping[str, Row]:
         """Advance every market to now; their rows."""
         self._ticks += 1
+        self.state = replace(self.state, mode=self.mode.mode)
         for symbol in self.state.markets:
             tick_id = f"{self.life.name}-tick-{self._ticks}-{symbol}"
-            tick = FundingTick(id=tick_id, at_ms=now_ms, market=symbol)
+            book = self.books.fresh(symbol, now_ms) or UNKNOWN_BOOK
+            tick = FundingTick(id=tick_id, at_ms=now_ms, market=symbol, book=book)
             self.state, _ = apply(self.state, tick)
         return {symbol: self.row_of(market) for symbol, market in self.state.markets.items()}
 
@@ -185,14 +210,20 @@ class MarketData:
     def row_of(self, market: Market) -> Row:
         """What of a market is kept, with who wrote it."""
         return {
-            **{name: market.known(name) for name in _KEPT},
+            **{name: market.known(name) for name in self.kept},
             "averages": market.averages,
             "funding_at_ms": market.funding_at_ms,
             "written_by": self.life.name,
         }
 
 
-def market_of_row(market: Market, row: Row) -> Market:
+def kept_by(exchange: ExchangeSpec) -> tuple[str, ...]:
+    """The amounts that a row keeps under the rules of an exchange."""
+    weighted = exchange.mark_rule is MarkRule.LIQUIDITY_WEIGHTED
+    return KEPT_WEIGHTED if weighted else KEPT
+
+
+def market_of_row(market: Market, row: Row, kept: Sequence[str] = KEPT) -> Market:
     """A market as its row says; KeyError when the row lacks a column."""
     averages = row["averages"]
     if not isinstance(averages, Averages):
@@ -201,7 +232,7 @@ def market_of_row(market: Market, row: Row) -> Market:
         market,
         averages=averages,
         funding_at_ms=row["funding_at_ms"],
-        **{name: row[name] for name in _KEPT},
+        **{name: row[name] for name in kept},
     )
 
 
@@ -225,8 +256,12 @@ def check_plausible(spec: MarketSpec, before: Row | None, row: Row) -> None:
     if before is None:
         raise Implausible(f"{spec.symbol}: nothing is known of the value before")
     elapsed_ms = row["funding_at_ms"] - before["funding_at_ms"]
+    # The premium that ran since then was made with the prices of then.
     bound = step_bound(
-        spec, spot_usd=spot_usd, usdc_price=row["usdc_price"], elapsed_ms=max(0, elapsed_ms)
+        spec,
+        spot_usd=max(before["spot_usd"], spot_usd),
+        usdc_price=min(before["usdc_price"], row["usdc_price"]),
+        elapsed_ms=max(0, elapsed_ms),
     )
     step = Decimal(row["funding_index"] - before["funding_index"])
     if elapsed_ms < 0 or abs(step) > bound.value:

@@ -14,13 +14,14 @@ import trio
 
 from target_stub.chain import BLOCKS
 from target_stub.cloud.mode_control import TOPIC as MODE
+from target_stub.cloud.mode_control import obeying
+from target_stub.cloud.own_book import tell_books
 from target_stub.cloud.retry import retrying
 from target_stub.core import (
     Command,
     Event,
     Filled,
     FillType,
-    Mode,
     PlaceOrder,
     Rejected,
     SetMode,
@@ -36,9 +37,10 @@ ADDRESS = "matching"
 class Matching:
     """One incarnation of the matching engine."""
 
-    def __init__(self, life: Life, *, network: Network) -> None:
+    def __init__(self, life: Life, *, network: Network, tells_books: bool = False) -> None:
         self.life = life
         self.network = network
+        self.tells_books = tells_books
         self.state: State | None = None
         self.busted = 0
         self._modes = 0
@@ -54,6 +56,8 @@ class Matching:
             nursery.start_soon(self.follow_blocks, blocks)
             nursery.start_soon(self.follow_modes, modes)
             nursery.start_soon(self.serve, requests)
+            if self.tells_books:
+                nursery.start_soon(tell_books, self.life, self.network, self.known)
             self.life.enter("ready")
             await self.life.stop_requested()
             self.life.enter("drain")
@@ -74,6 +78,10 @@ class Matching:
             raise TypeError(f"the chain answered {state!r}")
         return state
 
+    def known(self) -> State | None:
+        """The optimistic copy, or nothing before it was read."""
+        return self.state
+
     def do(self, command: Command) -> tuple[Event, ...]:
         """Apply a command to the optimistic copy."""
         if self.state is None:
@@ -89,11 +97,11 @@ class Matching:
 
     async def follow_modes(self, modes: Any) -> None:
         """Obey the mode."""
-        async for mode in modes:
+        async for message in modes:
             self._modes += 1
             now_ms = round(trio.current_time() * 1000)
             command_id = f"{self.life.name}-mode-{self._modes}"
-            self.do(SetMode(id=command_id, at_ms=now_ms, mode=Mode(mode)))
+            self.do(obeying(message, command_id=command_id, at_ms=now_ms))
 
     async def answer(self, request: Request) -> None:
         """An order or a cancel; an order is answered when its trades are settled or busted."""

@@ -86,4 +86,6 @@ def command_of(symbol: str, row: Row) -> PublishMarket:
         mark_price=row["mark_usd"],
         funding_index=row["funding_index"],
         premium=row["premium_usdc"],
+        liquidity=row.get("liquidity"),
+        own_basis=row.get("own_basis"),
     )

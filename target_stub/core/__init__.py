@@ -44,7 +44,7 @@ from target_stub.core.errors import InconsistentSeed, Missing, Reason
 from target_stub.core.events import Duplicate, Event, Filled, FillType, Liquidated, Rejected
 from target_stub.core.exchange import apply, apply_all
 from target_stub.core.fees import FeeSchedule, Standing, TraderProfile
-from target_stub.core.impact import Venue, VenueQuote
+from target_stub.core.impact import OwnBook, Venue, VenueQuote
 from target_stub.core.margin import Health, MarketPrice, Prices, Rules, assess, is_due
 from target_stub.core.money import Usd, Usdc
 from target_stub.core.orders import (
@@ -137,6 +137,7 @@ __all__ = [
     "Order",
     "OrderKind",
     "OrderStatus",
+    "OwnBook",
     "Pause",
     "PauseMarket",
     "PayRedemption",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from target_stub.core.fees import Standing, TraderProfile
-from target_stub.core.impact import VenueQuote
+from target_stub.core.impact import OwnBook, VenueQuote
 from target_stub.core.money import Usdc
 from target_stub.core.orders import Account, Instruction, Order, OrderKind, Position, Side, Trigger
 from target_stub.core.parameters import Mode, Pause, SelfTradePrevention
@@ -148,6 +148,8 @@ class FundingTick(_Command):
     """Advance the index with the premium so far, then compute a new mark price and premium."""
 
     market: str
+    book: OwnBook | None = None
+    """What matching says of the book, where that is not in the state that ticks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,9 @@ class PublishMarket(_Command):
     mark_price: Decimal
     funding_index: Decimal
     premium: Decimal
+    liquidity: Decimal | None = None
+    own_basis: Decimal | None = None
+    """The two of the April 2026 rules; None leaves them as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +204,10 @@ class SetMode(_Command):
     """Change what the exchange accepts."""
 
     mode: Mode
+    sequence: int | None = None
+    """The number of the decision; refused if a later one was taken. None: nobody counts."""
+    is_decided: bool = False
+    """Whether this tells of a decision that holds already: who follows it checks no stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

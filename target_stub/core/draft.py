@@ -34,6 +34,7 @@ class Draft:
         "events",
         "fees_usdc",
         "mode",
+        "mode_sequence",
         "mode_since_ms",
         "net_deposits_usdc",
         "orders_placed",
@@ -53,6 +54,7 @@ class Draft:
         self.ended: list[Order] = []
         """Orders that left their account in this command, as they were then."""
         self.mode: Mode = state.mode
+        self.mode_sequence = state.mode_sequence
         self.mode_since_ms = state.mode_since_ms
         self.outage_ended_at_ms = state.outage_ended_at_ms
         self.transfers = state.transfers
@@ -182,6 +184,7 @@ class Draft:
             applied=before.applied.added(command_id),
             sequence=before.sequence + 1,
             orders_placed=self.orders_placed,
+            mode_sequence=self.mode_sequence,
             mode_since_ms=self.mode_since_ms,
             outage_ended_at_ms=self.outage_ended_at_ms,
             transfers=self.transfers,

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     SKIPS_A_STAGE = "the mode may not skip a stage"
     TOO_EARLY = "too early"
     NOT_READY = "a market is not ready"
+    OVERTAKEN = "a later decision about the mode was taken already"
     UNKNOWN_TRANSFER = "unknown transfer"
     TRANSFER_ENDED = "the transfer has come further already"
     CREDITED_BEFORE = "this transaction was credited before"

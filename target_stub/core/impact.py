@@ -56,6 +56,22 @@ class VenueQuote:
     impact_ask_usd: Decimal | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnBook:
+    """What the exchange's own book says at one time; None where nobody stands or has traded."""
+
+    bid_usd: Decimal | None
+    ask_usd: Decimal | None
+    last_usd: Decimal | None
+    impact: VenueQuote
+
+
+UNKNOWN_BOOK = OwnBook(
+    bid_usd=None, ask_usd=None, last_usd=None, impact=VenueQuote(Venue.PARADEX, None, None)
+)
+"""The book of which nothing was heard: it moves no average and counts as illiquid."""
+
+
 @exact
 def impact_price(
     levels: Iterable[tuple[Decimal, Decimal]], notional_usd: Decimal

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from target_stub.core.book import Book, Entry
+from target_stub.core.book import Entry
 from target_stub.core.commands import (
     BeginAverages,
     FundingTick,
@@ -28,7 +28,7 @@ from target_stub.core.funding import (
     smoothed_rate,
     smoothing_weight,
 )
-from target_stub.core.impact import Venue, VenueQuote, impact_price, premium_rate
+from target_stub.core.impact import OwnBook, Venue, VenueQuote, impact_price, premium_rate
 from target_stub.core.liquidity import (
     internal_basis,
     is_liquid,
@@ -46,7 +46,7 @@ from target_stub.core.mark import (
 )
 from target_stub.core.money import exact
 from target_stub.core.parameters import FundingProfile, MarkRule, Mode, Pause
-from target_stub.core.state import Market
+from target_stub.core.state import Market, State
 
 
 def update_oracle(draft: Draft, command: OracleUpdate) -> None:
@@ -146,8 +146,9 @@ def tick_funding(draft: Draft, command: FundingTick) -> None:
     )
     if elapsed_ms > draft.spec.funding_gap_ms_max:
         draft.outage_ended_at_ms = command.at_ms
-    averaged, basis = _with_averages(draft, market, spot_usd, elapsed_ms)
-    rate = _rate(draft, market, spot_usd, basis)
+    book = own_book(draft, command.market) if command.book is None else command.book
+    averaged, basis = _with_averages(draft, market, book, spot_usd, elapsed_ms)
+    rate = _rate(draft, market, book, spot_usd, basis)
     ticked = replace(
         averaged,
         mark_usd=mark_price(spot_usd, basis),
@@ -172,15 +173,15 @@ def tick_funding(draft: Draft, command: FundingTick) -> None:
 
 
 def _with_averages(
-    draft: Draft, market: Market, spot_usd: Decimal, elapsed_ms: int
+    draft: Draft, market: Market, book: OwnBook, spot_usd: Decimal, elapsed_ms: int
 ) -> tuple[Market, Decimal]:
     """The market with its averages after this tick, and its fair basis."""
-    symbol, book = market.spec.symbol, draft.books[market.spec.symbol]
+    symbol = market.spec.symbol
     averages = next_averages(
         market.averages,
-        bid=book.best_bid,
-        ask=book.best_ask,
-        last=market.last_trade_usd,
+        bid=book.bid_usd,
+        ask=book.ask_usd,
+        last=book.last_usd,
         spot_usd=spot_usd,
         weight=market.spec.ewma_weight,
     )
@@ -189,7 +190,7 @@ def _with_averages(
         return replace(market, averages=averages), basis
     # What the market had before counts: an average that was lost must not begin anew by itself.
     own = internal_basis(market.averages, symbol)
-    liquid = is_liquid(book.best_bid, book.best_ask, market.spec.max_top_of_book_spread)
+    liquid = is_liquid(book.bid_usd, book.ask_usd, market.spec.max_top_of_book_spread)
     averaged = replace(
         market,
         averages=averages,
@@ -200,11 +201,13 @@ def _with_averages(
     return averaged, basis
 
 
-def _rate(draft: Draft, market: Market, spot_usd: Decimal, basis: Decimal) -> Decimal:
+def _rate(
+    draft: Draft, market: Market, book: OwnBook, spot_usd: Decimal, basis: Decimal
+) -> Decimal:
     profile = draft.spec.funding_profile
     if profile is FundingProfile.JUNE_2026:
-        own = own_quote(draft, market)
-        basis = premium_rate((own, *market.venue_quotes), spot_usd, market.spec.symbol)
+        quotes = (book.impact, *market.venue_quotes)
+        basis = premium_rate(quotes, spot_usd, market.spec.symbol)
     rate = funding_rate(basis, market.spec, profile)
     if not profile.is_smoothed:
         return rate
@@ -215,24 +218,36 @@ def _rate(draft: Draft, market: Market, spot_usd: Decimal, basis: Decimal) -> De
 
 
 @exact
-def own_quote(draft: Draft, market: Market) -> VenueQuote:
-    """Where the own book would absorb the impact notional; orders for retail alone do not count."""
-    book: Book = draft.books[market.spec.symbol]
+def own_book(state: State | Draft, symbol: str) -> OwnBook:
+    """What the book of a state says, and where it would absorb the impact notional.
+
+    Orders for retail alone do not count.
+    """
+    book, market = state.books[symbol], state.market(symbol)
     notional_usd = market.spec.impact_notional_usd * Venue.PARADEX.notional_multiplier
 
     def price(queue: tuple[Entry, ...]) -> Decimal | None:
         levels = [
-            (entry.price, draft.account(entry.account).orders[entry.order_id].remaining)
+            (entry.price, state.account(entry.account).orders[entry.order_id].remaining)
             for entry in queue
         ]
         return impact_price(levels, notional_usd)
 
-    return VenueQuote(Venue.PARADEX, price(book.bids), price(book.asks))
+    return OwnBook(
+        bid_usd=book.best_bid,
+        ask_usd=book.best_ask,
+        last_usd=market.last_trade_usd,
+        impact=VenueQuote(Venue.PARADEX, price(book.bids), price(book.asks)),
+    )
 
 
 def publish_market(draft: Draft, command: PublishMarket) -> None:
-    """Take over mark price, index and premium as they come."""
+    """Take over mark price, index and premium as they come; a gap between two is an outage."""
     market = draft.market(command.market)
+    if market.funding_at_ms is not None:
+        elapsed_ms = command.at_ms - market.funding_at_ms
+        if elapsed_ms > draft.spec.funding_gap_ms_max:
+            draft.outage_ended_at_ms = command.at_ms
     draft.put_market(
         replace(
             market,
@@ -240,6 +255,8 @@ def publish_market(draft: Draft, command: PublishMarket) -> None:
             funding_index=command.funding_index,
             premium_usdc=command.premium,
             funding_at_ms=command.at_ms,
+            liquidity=market.liquidity if command.liquidity is None else command.liquidity,
+            own_basis=market.own_basis if command.own_basis is None else command.own_basis,
         )
     )
     draft.events.append(

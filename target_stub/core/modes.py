@@ -21,7 +21,11 @@ STAGES = (Mode.MAINTENANCE, Mode.CANCEL_ONLY, Mode.POST_ONLY, Mode.OK)
 
 def set_mode(draft: Draft, command: SetMode) -> None:
     """Change the mode; the band of cancel-only and post-only cancels resting orders outside it."""
-    if draft.spec.reopening is not None:
+    if command.sequence is not None:
+        if command.sequence < draft.mode_sequence:
+            raise Refusal(Reason.OVERTAKEN, f"{command.sequence} after {draft.mode_sequence}")
+        draft.mode_sequence = command.sequence
+    if draft.spec.reopening is not None and not command.is_decided:
         _check_stage(draft, command.mode, draft.spec.reopening)
     draft.events.append(ModeChanged(before=draft.mode, mode=command.mode))
     if command.mode is not draft.mode:

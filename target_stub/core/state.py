@@ -116,6 +116,8 @@ class State:
     sequence: int = 0
     orders_placed: int = 0
     at_ms: int | None = None
+    mode_sequence: int = 0
+    """The number of the last decision about the mode; 0 where nobody counts."""
     mode_since_ms: int | None = None
     """When the mode changed last; None if it never did."""
     outage_ended_at_ms: int | None = None
