@@ -20,8 +20,8 @@ from scenarios.recovery_premise import BTC, ETH, INDICES, PRICES, Premise, play
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import Block
 from target_stub.cloud import feed, payouts, projections, recovery
-from target_stub.cloud.fork_customer import ForkCustomer, Intent
 from target_stub.cloud.feed import Feed
+from target_stub.cloud.fork_customer import ForkCustomer, Intent
 from target_stub.cloud.payouts import Payouts
 from target_stub.cloud.projections import Projections
 from target_stub.cloud.recovery import Recovery

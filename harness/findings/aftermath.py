@@ -67,6 +67,12 @@ def cost(finding: Finding) -> str:
     return f"In this run {who} {verb if violation.accounts else 'were lost'}, {since}."
 
 
+def blast_radius(finding: Finding) -> str:
+    """What the scenario measured of the damage, in one sentence; empty if it measured nothing."""
+    facts = ", ".join(f"{one_line(one.name)} {one_line(one.value)}" for one in finding.blast_radius)
+    return f"Blast radius: {facts}." if facts else ""
+
+
 def followed_headline(finding: Finding) -> str:
     """How many violations came after the first one, and which one cost most."""
     later = finding.violations[1:]

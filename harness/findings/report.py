@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.findings.aftermath import cost, followed, followed_headline, losses
+from harness.findings.aftermath import blast_radius, cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
@@ -93,8 +93,15 @@ def _title(finding: Finding, width: int) -> list[str]:
 
 def _broken(finding: Finding, width: int, *, full: bool) -> list[str]:
     message, *reasons = what_broke(finding.violation, brief=True)
-    lines = wrapped(f"{message} {cost(finding)}", width)
+    radius = blast_radius(finding)
+    if radius and not full:
+        # It says what the run cost, and what the violation would cost if it were left alone.
+        reasons = reasons[:1] if finding.violation.describe else []
+    else:
+        message = f"{message} {cost(finding)}"
+    lines = wrapped(message, width)
     lines += wrapped(" ".join(reasons), width)
+    lines += wrapped(radius, width) if radius else []
     table = _table(changes(finding), width)
     lost = losses(finding.violation)
     lines += ["", *table] if table else []

@@ -47,23 +47,23 @@ class PaysOutOfNothing(Recovery):
         )
 
 
-class BelievesTheFirstValue(Recovery):
-    """Takes the first value that the log publishes for clean: it must begin somewhere."""
+class BeginsAtTheEnd(Recovery):
+    """Fills the indices of the snapshot in when it needs them, from the values that it has then."""
 
     async def plan(self) -> Plan:
-        """After a restart nothing else is at hand than the log of the fork that was left."""
+        """After a restart what is at hand is the end of the fork that was left."""
 
         async def make() -> Plan:
             journal, fork = await self.journal(), await self.fork()
             (branch,) = (each for each in journal.abandoned if each.fork == fork)
             snapshot = journal.state_at(branch.height)
-            first = {
+            last = {
                 block.command.market: block.command.funding_index
-                for block in reversed(branch.blocks)
+                for block in branch.blocks
                 if isinstance(block.command, PublishMarket)
             }
             markets = {
-                symbol: replace(market, funding_index=first.get(symbol, market.funding_index))
+                symbol: replace(market, funding_index=last.get(symbol, market.funding_index))
                 for symbol, market in snapshot.markets.items()
             }
             return make_plan(
@@ -198,7 +198,7 @@ BUGS: Mapping[str, Bug] = {
         family="recomputed from a later state",
         budget=200,
         scenario=SCENARIO,
-        replaces={Recovery: BelievesTheFirstValue},
+        replaces={Recovery: BeginsAtTheEnd},
         since=2,
     ),
     "reopened_before_audit": Bug(
