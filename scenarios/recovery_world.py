@@ -19,7 +19,7 @@ from scenarios.people import Listing, Population, population
 from scenarios.recovery_premise import BTC, ETH, INDICES, PRICES, Premise, play
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import Block
-from target_stub.cloud import feed, payouts, projections, recovery
+from target_stub.cloud import feed, payouts, projections, recovery, runbook
 from target_stub.cloud.feed import Feed
 from target_stub.cloud.fork_customer import ForkCustomer, Intent
 from target_stub.cloud.payouts import Payouts
@@ -124,7 +124,7 @@ class RecoveringExchange:
         )
         self.database.load(payouts.GATES, {payouts.GATE: payouts.gate(opened=True, fork=0)})
         self.database.load(projections.TABLE, projections.opening_rows(self.chain.journal))
-        self.database.load(recovery.TABLE, recovery.opening_rows())
+        self.database.load(runbook.TABLE, runbook.opening_rows(*recovery.DECISIONS))
 
     # --- services ---------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class RecoveringExchange:
     @property
     def done(self) -> int:
         """How many steps of the drill are known to be done."""
-        progress = self.database.table(recovery.TABLE)["progress"]["done"]
+        progress = self.database.table(runbook.TABLE)["progress"]["done"]
         return progress if isinstance(progress, int) else 0
 
     def customer(self, name: str, intents: Sequence[Intent]) -> ForkCustomer:

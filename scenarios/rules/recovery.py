@@ -1,7 +1,7 @@
 """Rules about the way back: what a drill must have achieved when the exchange opens again.
 
-The judge has its own counterfactual: the inputs of the fork that was left, settled at the true
-values, which the premise knows; and its own arithmetic, in fractions.
+Refunds are rounded upwards to 8 decimals of USDC: nobody may end below his counterfactual, nor
+0.00000001 USDC or more above it.
 """
 
 from __future__ import annotations
@@ -14,37 +14,36 @@ from fractions import Fraction
 
 from harness.invariants import NOTHING_TO_JUDGE, Broken, Invariant, invariant_of
 from scenarios.outside import USDC_PRICE
-from scenarios.recovery_premise import INDICES
+from scenarios.recovery_judge import (
+    UNIT_USDC,
+    can_give_nothing,
+    counterfactual,
+    paid_later,
+    wallets_of,
+    worth_usd,
+)
 from scenarios.recovery_world import RecoveringExchange, Step
 from scenarios.rules.money import usdc
+from scenarios.rules.recovery_forks import (
+    an_id_counts_on_one_fork,
+    messages_end_with_their_fork,
+    nothing_happens_before_its_stage,
+)
 from target_stub.cloud import payouts, projections
-from target_stub.cloud.compensation import MARGIN_KEPT
 from target_stub.core import (
     LIQUIDATOR_VAULT,
-    Account,
     BridgeDeposit,
-    Duplicate,
     Filled,
-    FillType,
-    Liquidated,
-    MarketPrice,
     Mode,
-    PublishMarket,
     Reason,
     Rejected,
     RequestWithdrawal,
-    State,
-    apply,
 )
 from target_stub.core.commands import AdvanceWithdrawal
-from target_stub.core.events import ModeChanged, Triggered
 from target_stub.core.fund_events import Transferred
-from target_stub.core.transfers import Direction, TransferStatus, disagreements
+from target_stub.core.transfers import disagreements
 from target_stub.ports import Row
 
-#: The unit to which refunds are rounded, upwards: nobody ends below his counterfactual, nor a unit
-#: or more above it.
-UNIT_USDC = Fraction(1, 10**8)
 _BRIDGE = (BridgeDeposit, RequestWithdrawal, AdvanceWithdrawal)
 
 
@@ -73,8 +72,8 @@ def accounts_end_at_their_counterfactual(exchange: RecoveringExchange) -> Invari
     """I22: after rollback and compensation everybody has what he would have without the fault."""
 
     def check(opened: Step) -> None:
-        should, prices = _counterfactual(exchange)
-        has = _worth(opened.before, prices, _wallets(exchange, opened.before))
+        should, prices = counterfactual(exchange)
+        has = worth_usd(opened.before, prices, wallets_of(exchange, opened.before))
         wrong = {
             name: (has[name] - should[name]) / Fraction(USDC_PRICE)
             for name in sorted(should)
@@ -83,7 +82,7 @@ def accounts_end_at_their_counterfactual(exchange: RecoveringExchange) -> Invari
         wrong = {
             name: gap
             for name, gap in wrong.items()
-            if gap < 0 or not _can_give_nothing(opened.before.accounts[name], opened.before, prices)
+            if gap < 0 or not can_give_nothing(opened.before.accounts[name], opened.before, prices)
         }
         if not wrong:
             return
@@ -220,63 +219,6 @@ def exits_fit_their_positions(exchange: RecoveringExchange) -> Invariant:
     )
 
 
-def messages_end_with_their_fork(exchange: RecoveringExchange) -> Invariant:
-    """I17: what was decided on a fork that was left has no effect on the next one."""
-
-    def judge() -> object:
-        steps = [step for step in exchange.steps if step.fork]
-        for step in steps:
-            forks = exchange.named.get(step.block.command.id)
-            if forks and step.fork not in forks:
-                raise Broken(
-                    f"{step.block.command.id} was decided on fork {max(forks)} and accepted on "
-                    f"fork {step.fork}.",
-                    resource="chain/blocks",
-                    lane="chain",
-                )
-        return None if steps else NOTHING_TO_JUDGE
-
-    return invariant_of(
-        judge,
-        name="messages_end_with_their_fork",
-        describe="What people did before a rollback was done to an exchange that is not there.",
-        at_end=True,
-    )
-
-
-def an_id_counts_on_one_fork(exchange: RecoveringExchange) -> Invariant:
-    """I9: an id that had an effect on a fork that was left has none on the next one.
-
-    The counterfactual has paid for it. Withdrawals that were paid outside are booked again under
-    their names; that is no new effect.
-    """
-
-    def judge() -> object:
-        used = {step.block.command.id for step in exchange.steps if _counts(exchange, step)}
-        outside = exchange.database.table(payouts.OUTSIDE)
-        again = [
-            step.block.command.id
-            for step in exchange.steps
-            if step.fork
-            and step.block.command.id in used - set(outside)
-            and not any(isinstance(event, Rejected | Duplicate) for event in step.block.events)
-        ]
-        if again:
-            raise Broken(
-                f"{again[0]} was rolled back and compensated, and then done again.",
-                resource="chain/blocks",
-                lane="chain",
-            )
-        return None if exchange.chain.fork else NOTHING_TO_JUDGE
-
-    return invariant_of(
-        judge,
-        name="an_id_counts_on_one_fork",
-        describe="A client that asks again after a lost answer must not do everything twice.",
-        at_end=True,
-    )
-
-
 def what_crossed_the_bridge_is_booked(exchange: RecoveringExchange) -> Invariant:
     """I17: what the outside paid is debited, or refused for margin; what it got is credited."""
 
@@ -291,7 +233,7 @@ def what_crossed_the_bridge_is_booked(exchange: RecoveringExchange) -> Invariant
         }
         for gap in disagreements(opened.before.transfers, outside):
             deposited = gap.amount.value > 0
-            if gap.id not in credited if deposited else _paid_later(exchange, gap.id):
+            if gap.id not in credited if deposited else paid_later(exchange, gap.id):
                 continue  # it came when the bridge was closed, or open again, and is booked later
             if gap.id in refused:
                 continue  # there is no margin for it: it is settled with the account instead
@@ -308,35 +250,6 @@ def what_crossed_the_bridge_is_booked(exchange: RecoveringExchange) -> Invariant
         "what_crossed_the_bridge_is_booked",
         "Money outside does not roll back: whoever withdrew must not have it twice.",
         check,
-    )
-
-
-def nothing_happens_before_its_stage(exchange: RecoveringExchange) -> Invariant:
-    """I11: from the restriction to the last stage nothing trades, triggers or is liquidated."""
-
-    def judge() -> object:
-        closed, judged = False, NOTHING_TO_JUDGE
-        for step in exchange.steps:
-            for event in step.block.events:
-                if isinstance(event, ModeChanged):
-                    closed = event.mode is not Mode.OK
-                    judged = True
-                fill = isinstance(event, Filled) and event.fill_type is FillType.FILL
-                if (closed or _unopened(exchange, step)) and (
-                    fill or isinstance(event, Liquidated | Triggered)
-                ):
-                    raise Broken(
-                        f"Before the exchange was open again: {event.describe()}",
-                        resource="chain/blocks",
-                        lane="chain",
-                    )
-        return judged
-
-    return invariant_of(
-        judge,
-        name="nothing_happens_before_its_stage",
-        describe="Nobody is traded against, triggered or liquidated while he cannot act.",
-        at_end=True,
     )
 
 
@@ -397,106 +310,6 @@ RULES = (
 """All of them, in the order in which they are judged."""
 
 
-# --- the judge's own counterfactual -------------------------------------------------------------
-
-
-def _counterfactual(
-    exchange: RecoveringExchange,
-) -> tuple[dict[str, Fraction], Mapping[str, MarketPrice]]:
-    """What everybody would be worth in USD without the fault, and the prices of that moment."""
-    height = exchange.chain.abandoned[0].height
-    if height >= exchange.premise.wrong_height:
-        raise Broken(f"height {height} is no good snapshot: the fault came at its height or before")
-    state = exchange.chain.blocks[height - 1].state if height else exchange.chain.genesis
-    for step in exchange.steps:
-        command = step.block.command
-        if step.fork or step.block.height <= height:
-            continue
-        if isinstance(command, PublishMarket):
-            command = replace(command, funding_index=INDICES[command.market])
-        state, _ = apply(state, command)
-    prices = state.known_prices()
-    pending = [
-        each for each in state.transfers.values() if each.status is not TransferStatus.FAILED
-    ]
-    wallets: dict[str, Fraction] = {}
-    for each in pending:
-        sign = 1 if each.direction is Direction.WITHDRAWAL else -1
-        paid = sign * Fraction(each.amount.value)
-        wallets[each.account] = wallets.get(each.account, Fraction(0)) + paid
-    return _worth(state, prices, wallets), prices
-
-
-def _wallets(exchange: RecoveringExchange, state: State) -> dict[str, Fraction]:
-    """What everybody got outside, less what the exchange credited, in USDC."""
-    wallets: dict[str, Fraction] = {}
-
-    def add(account: str, amount: Decimal) -> None:
-        wallets[account] = wallets.get(account, Fraction(0)) + Fraction(amount)
-
-    outside: Mapping[str, Row] = exchange.database.table(payouts.OUTSIDE)
-    for name, row in outside.items():
-        if row["direction"] == Direction.WITHDRAWAL.value and not _paid_later(exchange, name):
-            add(row["account"], row["amount"])
-    for transfer in state.transfers.values():
-        if transfer.direction is Direction.DEPOSIT:
-            add(transfer.account, -transfer.amount.value)
-        elif transfer.id not in outside:
-            add(transfer.account, transfer.amount.value)
-    return wallets
-
-
-def _paid_later(exchange: RecoveringExchange, transfer: str) -> bool:
-    """Whether a withdrawal was asked for on the new fork only, after it had opened."""
-    asked = [step.fork for step in exchange.steps if step.block.command.id == transfer]
-    return bool(asked) and min(asked) > 0
-
-
-def _worth(
-    state: State, prices: Mapping[str, MarketPrice], wallets: Mapping[str, Fraction]
-) -> dict[str, Fraction]:
-    """What everybody has in USD, the shares of vaults included; the fund is left out."""
-    rate = Fraction(USDC_PRICE)
-    worth = {
-        name: _value(account, prices) + wallets.get(name, Fraction(0)) * rate
-        for name, account in state.accounts.items()
-        if name != LIQUIDATOR_VAULT
-    }
-    for vault in state.vaults.values():
-        shared = worth.pop(vault.id)
-        supply = sum((Fraction(each.shares) for each in vault.holdings.values()), Fraction(0))
-        for holder, holding in vault.holdings.items():
-            worth[holder] += shared * Fraction(holding.shares) / supply
-    return worth
-
-
-def _value(account: Account, prices: Mapping[str, MarketPrice]) -> Fraction:
-    """Balance, and every position at its mark less its cost and the funding since it settled."""
-    rate = Fraction(USDC_PRICE)
-    value = Fraction(account.balance_usdc) * rate
-    for market, position in account.positions.items():
-        size, price = Fraction(position.size), prices[market]
-        funding = size * Fraction(price.funding_index - position.cached_funding_index)
-        value += size * Fraction(price.mark_usd)
-        value -= (Fraction(position.cost_usdc) + funding) * rate
-    return value
-
-
-def _can_give_nothing(account: Account, state: State, prices: Mapping[str, MarketPrice]) -> bool:
-    """Whether an account has no more than its initial margin and a tenth, or no cash."""
-    needed = sum(
-        (
-            abs(Fraction(position.size))
-            * Fraction(prices[market].mark_usd)
-            * Fraction(state.markets[market].spec.imf_base)
-            for market, position in account.positions.items()
-        ),
-        Fraction(0),
-    )
-    spare = _value(account, prices) - needed * Fraction(MARGIN_KEPT)
-    return min(spare / Fraction(USDC_PRICE), Fraction(account.balance_usdc)) < UNIT_USDC
-
-
 # --- the blocks of the drill --------------------------------------------------------------------
 
 
@@ -515,21 +328,6 @@ def _balance_changes(step: Step) -> Iterator[tuple[str, Decimal]]:
     for name, account in after.items():
         if before.get(name) is not account:
             yield name, account.balance_usdc - before[name].balance_usdc
-
-
-def _counts(exchange: RecoveringExchange, step: Step) -> bool:
-    """Whether a block of a fork that was left had an effect that the counterfactual has."""
-    height = exchange.chain.abandoned[0].height if exchange.chain.abandoned else 0
-    refused = any(isinstance(event, Rejected | Duplicate) for event in step.block.events)
-    return not step.fork and step.block.height > height and not refused
-
-
-def _unopened(exchange: RecoveringExchange, step: Step) -> bool:
-    """Whether a block of the new fork comes before the exchange was opened on it."""
-    if not step.fork:
-        return False
-    opened = exchange.reopening
-    return opened is None or step.block.height < opened.block.height
 
 
 def _cents(amount: Fraction) -> Decimal:

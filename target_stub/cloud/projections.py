@@ -84,7 +84,7 @@ def vault_shares(journal: Journal) -> Mapping[str, str]:
 
 def history(journal: Journal) -> Mapping[str, str]:
     """What every block of the fork that counts did."""
-    return {str(block.height): block.command.id for block in journal.blocks}
+    return {f"{block.height} {block.command.id}": "done" for block in journal.blocks}
 
 
 def external_transfers(journal: Journal) -> Mapping[str, str]:

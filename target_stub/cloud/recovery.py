@@ -2,14 +2,12 @@
 
 Restrict access, cancel all orders but TP/SL, find the last good snapshot, put the cloud's values
 right, roll the chain back, rebuild every projection, book again what happened outside, audit,
-compensate from the liquidator vault, reopen in stages. What was decided and how far it has come is
-durable; every step may be done twice, so a new incarnation goes on wherever the one before ended.
+compensate from the liquidator vault, reopen in stages: what Paradex did on 19 January 2026.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import trio
 
@@ -17,25 +15,14 @@ from target_stub.cloud.compensation import Payment, Plan, make_plan
 from target_stub.cloud.counterfactual import first_wrong, replayed
 from target_stub.cloud.feed import TABLE as MARKETS
 from target_stub.cloud.payouts import GATE, GATES, OUTSIDE, gate, transfers_outside
-from target_stub.cloud.projections import LOCK, PROJECTIONS, oversized
+from target_stub.cloud.projections import PROJECTIONS
 from target_stub.cloud.projections import TABLE as PROJECTED
+from target_stub.cloud.recovery_audit import AuditFailed, problems
+from target_stub.cloud.recovery_commands import now_ms, restored, transfer_of
 from target_stub.cloud.retry import retrying
-from target_stub.core import (
-    LIQUIDATOR_VAULT,
-    BridgeDeposit,
-    CancelAll,
-    Command,
-    Event,
-    Mode,
-    Rejected,
-    SetMode,
-    State,
-    TransferUsdc,
-    Usdc,
-    assess,
-)
-from target_stub.core.audit import conservation_gap, positions_by_market
-from target_stub.core.commands import AdvanceWithdrawal, RequestWithdrawal
+from target_stub.cloud.runbook import Runbook
+from target_stub.core import CancelAll, Command, Event, Mode, Rejected, SetMode
+from target_stub.core.commands import AdvanceWithdrawal
 from target_stub.core.transfers import (
     NEXT,
     Direction,
@@ -46,7 +33,6 @@ from target_stub.core.transfers import (
 from target_stub.forks import Abandon, Journal, OnFork, Standing
 from target_stub.ports import Database, Life, Network, ObjectStore, Row
 
-TABLE = "recovery"
 #: The object in cloud storage that says what an audit found.
 AUDIT = "recovery/audit"
 #: How a withdrawal goes on until it is complete.
@@ -63,6 +49,7 @@ STEPS = (
     "roll_back",
     "rebuild",
     "restore_transfers",
+    "keep_closed",
     "audit",
     "compensate",
     "reopen",
@@ -70,24 +57,18 @@ STEPS = (
 )
 
 
-class AuditFailed(Exception):
-    """The exchange must stay closed; the message says why."""
+#: What a drill decides once.
+DECISIONS = ("fork", "target", "plan")
 
 
-def opening_rows() -> Mapping[str, Row]:
-    """The record of a drill that has not begun; rows that exist can be locked."""
-    return {
-        "progress": {"done": 0},
-        **{name: {"value": None} for name in ("fork", "target", "plan")},
-    }
-
-
-class Recovery:
+class Recovery(Runbook):
     """One incarnation of the operator who runs the drill.
 
     ``snapshot_every`` says at which heights the chain keeps snapshots. It begins at a time, and
     waits ``quiet_s`` for what is under way before it looks for the fault.
     """
+
+    steps = STEPS
 
     def __init__(
         self,
@@ -100,72 +81,11 @@ class Recovery:
         begins_at_s: float,
         quiet_s: float,
     ) -> None:
-        self.life = life
-        self.network = network
-        self.database = database
+        super().__init__(life, network=network, database=database)
         self.storage = storage
         self.snapshot_every = snapshot_every
         self.begins_at_s = begins_at_s
         self.quiet_s = quiet_s
-        self._known: dict[str, Any] = {}
-
-    async def run(self) -> None:
-        """Run the drill to its end, then wait until asked to stop."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.drill)
-            self.life.enter("ready")
-            await self.life.stop_requested()
-            self.life.enter("drain")
-            nursery.cancel_scope.cancel()
-
-    async def drill(self) -> None:
-        """Do the steps that are not known to be done, one after the other."""
-        done = await self.progress()
-        for number, step in enumerate(STEPS, 1):
-            if number > done:
-                await self.perform(number, step)
-
-    async def perform(self, number: int, step: str) -> None:
-        """Do a step, and only then note that it is done."""
-        await getattr(self, step)()
-        await self.note(number)
-
-    # --- the durable record -----------------------------------------------------------------
-
-    async def progress(self) -> int:
-        """How many steps are done."""
-        rows = await self.rows(TABLE)
-        done: int = rows["progress"]["done"]
-        return done
-
-    async def note(self, number: int) -> None:
-        """Remember that a step is done; a note that comes late takes nothing back."""
-        async for attempt in retrying():
-            with attempt:
-                async with self.database.transaction() as transaction:
-                    row = await transaction.get_for_update(TABLE, "progress")
-                    if row is not None and row["done"] < number:
-                        await transaction.put(TABLE, "progress", {"done": number})
-
-    async def decided(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
-        """A decision of this drill: made once, and the same for every incarnation after that."""
-        if name not in self._known:
-            found = (await self.rows(TABLE))[name]["value"]
-            self._known[name] = await self.decide(name, make) if found is None else found
-        return self._known[name]
-
-    async def decide(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
-        """Make a decision, unless somebody was faster."""
-        made = value = await make()
-        async for attempt in retrying():
-            with attempt:
-                async with self.database.transaction() as transaction:
-                    row = await transaction.get_for_update(TABLE, name)
-                    value = row["value"] if row else None
-                    if value is None:
-                        value = made
-                        await transaction.put(TABLE, name, {"value": made})
-        return value
 
     # --- the steps --------------------------------------------------------------------------
 
@@ -214,14 +134,10 @@ class Recovery:
                 await self.database.put_all(MARKETS, rows)
 
     async def roll_back(self) -> None:
-        """Leave the fork, unless that is done, and make sure that the next one is closed."""
+        """Leave the fork, unless that is done; the next one begins closed."""
         fork, height = await self.fork(), await self.target()
-        closed = Mode.MAINTENANCE
-        order = Abandon(fork=fork, height=height, mode=closed, at_ms=now_ms())
+        order = Abandon(fork=fork, height=height, mode=Mode.MAINTENANCE, at_ms=now_ms())
         await self.ask("chain", "abandon", order)
-        name = f"recovery-{fork}-closed"
-        await self.submit(SetMode(id=name, at_ms=now_ms(), mode=closed))
-        await self.submit(CancelAll(id=f"{name}-cancel", at_ms=now_ms(), except_tpsl=True))
 
     async def rebuild(self) -> None:
         """Bring every projection to the new fork."""
@@ -242,6 +158,12 @@ class Recovery:
                 await self.submit(restored(transfer))
             if transfer.direction is Direction.WITHDRAWAL:
                 await self.complete(transfer)
+
+    async def keep_closed(self) -> None:
+        """Make sure before anybody is paid that nobody but the operator can act."""
+        name = f"recovery-{await self.fork()}-closed"
+        await self.submit(SetMode(id=name, at_ms=now_ms(), mode=Mode.MAINTENANCE))
+        await self.submit(CancelAll(id=f"{name}-cancel", at_ms=now_ms(), except_tpsl=True))
 
     async def audit(self) -> None:
         """Look at everything once more, and decide who is paid what; or stay closed."""
@@ -328,13 +250,6 @@ class Recovery:
 
     # --- talking to the others --------------------------------------------------------------
 
-    async def ask(self, address: str, method: str, payload: object) -> Any:
-        """Ask a service until it answers."""
-        async for attempt in retrying():
-            with attempt:
-                answer = await self.network.call(address, method, payload)
-        return answer
-
     async def standing(self) -> Standing:
         """Where the chain stands."""
         standing: Standing = await self.ask("chain", "standing", None)
@@ -359,13 +274,6 @@ class Recovery:
         events: Sequence[Event] = await self.ask("chain", "submit", message)
         return events
 
-    async def rows(self, table: str) -> Mapping[str, Row]:
-        """All rows of a table."""
-        async for attempt in retrying():
-            with attempt:
-                rows = await self.database.scan(table)
-        return rows
-
     async def set_gate(self, row: Row) -> None:
         """Open or close the bridge."""
         async for attempt in retrying():
@@ -387,61 +295,3 @@ class Recovery:
                         status=status,
                     )
                 )
-
-
-def restored(transfer: Transfer) -> Command:
-    """The command that books a transfer of the outside again, under the name it has there."""
-    if transfer.direction is Direction.DEPOSIT:
-        return BridgeDeposit(
-            id=f"restore-{transfer.id}",
-            at_ms=now_ms(),
-            account=transfer.account,
-            amount=transfer.amount,
-            transaction=transfer.id,
-        )
-    return RequestWithdrawal(
-        id=transfer.id, at_ms=now_ms(), account=transfer.account, amount=transfer.amount
-    )
-
-
-def transfer_of(plan: Plan, payment: Payment) -> TransferUsdc:
-    """The command of a payment; the same payment is the same command."""
-    amount = payment.amount_usdc
-    sides = (LIQUIDATOR_VAULT, payment.account)
-    source, target = sides if amount > 0 else sides[::-1]
-    return TransferUsdc(
-        id=payment_id(plan, payment.account),
-        at_ms=now_ms(),
-        account=source,
-        to=target,
-        amount=Usdc(abs(amount)),
-    )
-
-
-def payment_id(plan: Plan, account: str) -> str:
-    """What a payment is called, whoever makes it."""
-    return f"recovery-{plan.fork}-settle-{account}"
-
-
-def problems(state: State, rows: Mapping[str, Row], plan: Plan) -> list[str]:
-    """Why the exchange may not go on, if anything speaks against it."""
-    prices, usdc_price = state.known_prices(), state.known_usdc_price()
-    vault = assess(state.accounts[LIQUIDATOR_VAULT], prices, usdc_price, state.rules)
-    outflow = plan.rollback.refunded_usdc - plan.rollback.reclaimed_usdc
-    stands = {(row["fork"], row["height"] >= plan.height) for n, row in rows.items() if n != LOCK}
-    return [
-        why
-        for holds, why in (
-            (conservation_gap(state).value != 0, "cash does not add up"),
-            (any(positions_by_market(state).values()), "positions do not sum to zero"),
-            (stands != {(plan.fork + 1, True)}, f"projections stand at {sorted(stands)}"),
-            (oversized(rows), "a TP/SL order is larger than its position"),
-            (outflow > vault.withdrawable.value, f"the vault cannot pay {outflow} USDC"),
-        )
-        if holds
-    ]
-
-
-def now_ms() -> int:
-    """Virtual or real milliseconds."""
-    return round(trio.current_time() * 1000)

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from target_stub.cloud.compensation import Payment, Plan, make_plan
-from target_stub.cloud.payouts import OUTSIDE, Payouts, transfers_outside
+from target_stub.cloud.payouts import OUTSIDE, transfers_outside
 from target_stub.cloud.projections import Content, Projections
-from target_stub.cloud.recovery import Recovery, now_ms, payment_id, transfer_of
+from target_stub.cloud.recovery import Recovery
+from target_stub.cloud.recovery_commands import now_ms, payment_id, transfer_of
 from target_stub.core import Deposit, Event, Mode, PublishMarket, Reason, SetMode, State, Usdc
 from target_stub.defects.bug import Bug
 from target_stub.forks import Abandon, ForkingChain, ForkingNode, Journal, OnFork
@@ -92,14 +93,6 @@ class LeavesTheBridgeOpen(Recovery):
 
     async def close_bridge(self) -> None:
         """What the bridge has read already, it pays."""
-
-
-class AsksOnlyWhetherItIsOpen(Payouts):
-    """Asks the gate whether money may leave, and nothing else: what it has read is pending."""
-
-    def may_pay(self, row: Row | None, fork: int) -> bool:
-        """Whether anything may be paid."""
-        return row is not None and bool(row["open"])
 
 
 class AddsToItsHistory(Projections):
@@ -225,19 +218,6 @@ BUGS: Mapping[str, Bug] = {
         scenario=SCENARIO,
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: LeavesTheBridgeOpen},
-    ),
-    "payout_of_the_old_fork": Bug(
-        text="the bridge pays what it read before the rollback once it is open again",
-        breaks="what_crossed_the_bridge_is_booked",
-        incident=(
-            "AWS DynamoDB, 19 October 2025: a delayed worker applied an old plan after a check of "
-            "its freshness that it had made once, at the start"
-        ),
-        family="plan applied after a one-time check",
-        budget=400,
-        scenario=SCENARIO,
-        also=("accounts_end_at_their_counterfactual",),
-        replaces={Payouts: AsksOnlyWhetherItIsOpen},
     ),
     "projection_left_behind": Bug(
         text="a new incarnation of the projections leaves the history that was rolled back",
