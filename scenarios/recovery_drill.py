@@ -4,7 +4,7 @@ What happened: on 19 January 2026 Paradex restricted access, cancelled open orde
 rolled its chain back to block 1604710, compensated 200 accounts from the Liquidator Vault and
 reopened in stages. What is modelled: all of that as one procedure, with projections, a bridge whose
 money does not roll back, and forks; the index of 0 is the premise. What is not: the separate cloud
-matching engine (orders rest on the chain here) and the price move of eight hours.
+matching engine (orders rest on the chain here) and the hours that it took.
 """
 
 from __future__ import annotations

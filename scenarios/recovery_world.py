@@ -69,7 +69,13 @@ _LISTINGS = (
     ),
 )
 _PATHS = (
-    Path(market=BTC, start_usd=PRICES[BTC], tick_usd=Decimal("0.1")),
+    Path(
+        market=BTC,
+        start_usd=PRICES[BTC],
+        tick_usd=Decimal("0.1"),
+        fall=Decimal("0.004"),
+        falls_at_ms=100,
+    ),
     Path(market=ETH, start_usd=PRICES[ETH], tick_usd=Decimal("0.01")),
 )
 

@@ -79,10 +79,14 @@ def accounts_end_at_their_counterfactual(exchange: RecoveringExchange) -> Invari
             for name in sorted(should)
             if not 0 <= has[name] - should[name] < UNIT_USDC * Fraction(USDC_PRICE)
         }
+        # What may be taken back is judged at the marks of its moment; the chain had several.
+        told = [prices, *(step.before.known_prices() for step in _recovery_steps(exchange, opened))]
+        state = opened.before
         wrong = {
             name: gap
             for name, gap in wrong.items()
-            if gap < 0 or not can_give_nothing(opened.before.accounts[name], opened.before, prices)
+            if gap < 0
+            or not any(can_give_nothing(state.accounts[name], state, each) for each in told)
         }
         if not wrong:
             return

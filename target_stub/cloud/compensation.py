@@ -132,6 +132,7 @@ def make_plan(
             now,
             at,
             wallets_of(known_and_paid(now, paid_outside)),
+            margins=(at, valuation_of(now)),
             leaves=_rollback_leaves(branch, snapshot, now, events, paid_outside),
         ),
         compensation=_outcome(
@@ -140,6 +141,7 @@ def make_plan(
             head,
             at,
             wallets_of(known_and_paid(head, paid_outside)),
+            margins=(at,),
             leaves=_compensation_leaves(branch, head, at, wronged),
         ),
     )
@@ -165,6 +167,7 @@ def _outcome(
     at: Valuation,
     wallets: Mapping[str, Decimal],
     *,
+    margins: tuple[Valuation, ...],
     leaves: tuple[str, ...],
 ) -> Outcome:
     has = worth_usd(state, at, wallets)
@@ -173,7 +176,7 @@ def _outcome(
         due_usd = should[account] - has.get(account, Fraction(0))
         amount = to_usdc_up(due_usd, at.usdc_price)
         if amount < 0:
-            free = can_give_back(state, account, at)
+            free = min(can_give_back(state, account, margin) for margin in margins)
             if free < -amount:
                 kept[account] = -amount - free
                 amount = -free
@@ -194,8 +197,8 @@ def to_usdc_up(amount_usd: Fraction, usdc_price: Decimal) -> Decimal:
 def can_give_back(state: State, account: str, at: Valuation) -> Decimal:
     """What can be taken from an account so that it keeps its initial margin and a tenth, in USDC.
 
-    The tenth is for the marks, which move between the plan and the payment; an account that could
-    not trade meanwhile must not be closer to its liquidation because of what it gives back.
+    The tenth is for the marks, which move between the plan and the payment. After a rollback the
+    chain's own marks are those of the snapshot until the next ones come, so both must allow it.
     """
     health = assess(state.accounts[account], at.prices, at.usdc_price, state.rules)
     free_usd = health.account_value_usd - MARGIN_KEPT * health.initial_usd

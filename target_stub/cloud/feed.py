@@ -28,7 +28,7 @@ class Feed:
         network: Network,
         database: Database,
         prices: Prices,
-        every_ms: int = 500,
+        every_ms: int = 300,
     ) -> None:
         self.life = life
         self.network = network

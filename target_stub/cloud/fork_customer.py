@@ -18,8 +18,8 @@ from target_stub.ports import Network
 
 #: How long he waits for an answer before he sends again.
 TIMEOUT_S = 1.0
-#: How often he looks whether the exchange is open again.
-LOOK_S = 0.2
+#: How often he looks whether the exchange is open again, and after how long he gives up.
+LOOK_S, PATIENCE_S = 0.2, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ class ForkCustomer:
         if intent.at_s is not None:
             await trio.sleep_until(intent.at_s)
             return
-        while True:
+        until_s = trio.current_time() + PATIENCE_S
+        while trio.current_time() < until_s:
             standing = await self.look()
             if standing.fork and standing.state.mode is Mode.OK:
                 return

@@ -88,6 +88,15 @@ class NotesTheAuditFirst(Recovery):
         await super().perform(number, step)
 
 
+class TakesAnyStageForTheLast(Recovery):
+    """Goes on after the reopening if the exchange is not closed any more."""
+
+    async def reopen(self) -> None:
+        """Whoever came before has reopened it, or has begun to."""
+        if (await self.standing()).state.mode is Mode.MAINTENANCE:
+            await super().reopen()
+
+
 class LeavesTheBridgeOpen(Recovery):
     """Restricts the exchange only: the bridge pays what the chain has, and the chain is closed."""
 
@@ -205,6 +214,19 @@ BUGS: Mapping[str, Bug] = {
         budget=400,
         scenario=SCENARIO,
         replaces={Recovery: NotesTheAuditFirst},
+    ),
+    "stuck_in_a_stage": Bug(
+        text="a new incarnation of the operator takes a stage of reopening for the last one",
+        breaks="the_drill_completes",
+        incident=(
+            "AWS DynamoDB, 19 October 2025: the automation found a state that it did not expect, "
+            "and did not go on until people did it by hand"
+        ),
+        family="recovery without an end",
+        budget=400,
+        scenario=SCENARIO,
+        replaces={Recovery: TakesAnyStageForTheLast},
+        since=2,
     ),
     "withdrawal_forgotten": Bug(
         text="the operator leaves the bridge open while it books what crossed it",
