@@ -52,7 +52,7 @@ PEOPLE = 16
 SNAPSHOT_EVERY = 4
 #: When the operator begins, and how long he waits for what is under way, in seconds.
 BEGINS_AT_S, QUIET_S = 0.2, 0.2
-_LISTINGS = (
+LISTINGS = (
     Listing(
         market=BTC,
         entry_price_usdc=Decimal(93_040),
@@ -95,13 +95,12 @@ class RecoveringExchange:
     def __init__(self, world: World) -> None:
         self.world = world
         self.bug = BUGS[world.bug] if world.bug else NO_BUG
-        self.people: Population = population(world.seed, PEOPLE, _LISTINGS)
+        self.people: Population = population(world.seed, PEOPLE, LISTINGS)
         self.prices = prices(world.seed, _PATHS)
         self.database = world.database()
         self.network = world.network()
         self.storage = world.object_store("storage")
-        start = opening_state(SPEC, MARKETS, _opening_rows(), self.people)
-        self.chain = self.bug.variant(ForkingChain)(start, mode_gate=True)
+        self.chain = opening_chain(self.bug.variant(ForkingChain), self.people)
         self.premise: Premise = play(self.chain, self.people)
         self.steps = self.told_before()
         self.chain.observer = self.observe_block
@@ -242,6 +241,12 @@ class RecoveringExchange:
                 if step.fork and opens:
                     return step
         return None
+
+
+def opening_chain(kind: type[ForkingChain], people: Population) -> ForkingChain:
+    """The chain with its people, their positions and the values of the last clean tick."""
+    start = opening_state(SPEC, MARKETS, _opening_rows(), people)
+    return kind(start, mode_gate=True)
 
 
 def _told(event: Event) -> Told | None:

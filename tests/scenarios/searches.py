@@ -14,11 +14,14 @@ from harness.schedule.strategies.protocol import Seen
 from harness.world.world import World
 from scenarios.clearing import pools
 from scenarios.paradex import paradex
+from scenarios.recovery_drill import recovery_drill
 from scenarios.whole_exchange import whole_exchange
 from target_stub.bugs import BUGS
 
 #: The scenarios with planted bugs, by name.
-STORIES: Mapping[str, Scenario] = {each.name: each for each in (paradex, whole_exchange, pools)}
+STORIES: Mapping[str, Scenario] = {
+    each.name: each for each in (paradex, whole_exchange, pools, recovery_drill)
+}
 #: The data seed of the searches; any other would do.
 SEED = 1
 
