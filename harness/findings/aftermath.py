@@ -67,10 +67,16 @@ def cost(finding: Finding) -> str:
     return f"In this run {who} {verb if violation.accounts else 'were lost'}, {since}."
 
 
-def blast_radius(finding: Finding) -> str:
-    """What the scenario measured of the damage, in one sentence; empty if it measured nothing."""
-    facts = ", ".join(f"{one_line(one.name)} {one_line(one.value)}" for one in finding.blast_radius)
-    return f"Blast radius: {facts}." if facts else ""
+def blast_radius(finding: Finding, *, most: int | None = None) -> str:
+    """What the scenario measured of the damage, in one sentence; empty if it measured nothing.
+
+    Of more than ``most`` facts the first ones are told.
+    """
+    facts = finding.blast_radius[:most]
+    told = ", ".join(f"{one_line(fact.name)} {one_line(fact.value)}" for fact in facts)
+    left = len(finding.blast_radius) - len(facts)
+    more = f", and {left} more in the saved file" if left else ""
+    return f"Blast radius: {told}{more}." if facts else ""
 
 
 def followed_headline(finding: Finding) -> str:

@@ -78,14 +78,11 @@ class BeginsAtTheEnd(Recovery):
         return plan
 
 
-class NotesTheAuditFirst(Recovery):
-    """Notes that the audit is done before it is: an audit only looks, so nothing can be lost."""
+class TrustsTheOneBefore(Recovery):
+    """Leaves out the audit when it goes on for somebody: who came before must have looked."""
 
-    async def perform(self, number: int, step: str) -> None:
-        """The others are noted when they are done."""
-        if step == "audit":
-            await self.note(number)
-        await super().perform(number, step)
+    async def audit(self) -> None:
+        """What is to be paid is decided all the same, when it is paid."""
 
 
 class TakesAnyStageForTheLast(Recovery):
@@ -204,16 +201,17 @@ BUGS: Mapping[str, Bug] = {
         since=2,
     ),
     "reopened_before_audit": Bug(
-        text="the operator notes that the audit is done before it is done",
+        text="a new incarnation of the operator leaves the audit to the one before",
         breaks="it_opens_after_the_audit",
         incident=(
             "Nasdaq, 18 May 2012: to go on at last, the validation check was removed; the backup "
             "that went on had missed 19 minutes"
         ),
-        family="noted before done",
-        budget=400,
+        family="a check left out to go on",
+        budget=200,
         scenario=SCENARIO,
-        replaces={Recovery: NotesTheAuditFirst},
+        replaces={Recovery: TrustsTheOneBefore},
+        since=2,
     ),
     "stuck_in_a_stage": Bug(
         text="a new incarnation of the operator takes a stage of reopening for the last one",
