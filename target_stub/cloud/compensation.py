@@ -36,7 +36,7 @@ from target_stub.core import (
 )
 from target_stub.core.events import OrderAccepted
 from target_stub.core.fund_events import SharesIssued
-from target_stub.core.money import MONEY_DECIMALS, MONEY_UNIT, ZERO, divide_down8, exact
+from target_stub.core.money import MONEY_DECIMALS, MONEY_UNIT, ZERO, divide_down8, exact, plain
 from target_stub.core.transfers import Direction, Transfer
 from target_stub.forks import Abandoned
 
@@ -237,7 +237,7 @@ def _rollback_leaves(
             ),
             (
                 paid,
-                f"{len(paid)} withdrawals ({total(each.amount.value for each in paid)} USDC) were "
+                f"{len(paid)} withdrawals ({plain(total(each.amount.value for each in paid))} USDC) were "
                 f"paid outside and cannot roll back; {len(unbooked)} could not be booked again",
             ),
             (exits, f"{len(exits)} TP/SL orders placed since the snapshot are gone"),

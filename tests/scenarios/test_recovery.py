@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from harness.engine import Run, execute
 from scenarios.recovery_drill import MUST_REACH, recovery_drill
-from scenarios.recovery_table import main, plan_of, schedules
+from scenarios.recovery_table import main, markdown, plan_of, schedules
 from scenarios.rules.recovery import RULES
 from target_stub.bugs import BUGS
 from target_stub.cloud.recovery import STEPS
 
+ROOT = Path(__file__).parents[2]
 #: How many random schedules with crashes are tried here; ``python -m scenarios.recovery_table
 #: --schedules 2000`` tries more.
 SCHEDULES = 24
@@ -55,6 +57,7 @@ def test_random_schedules_with_up_to_three_crashes_hold() -> None:
 
 def test_both_ways_out_are_reported_with_what_they_leave() -> None:
     plan = plan_of(execute(recovery_drill, seed=1))
+    assert markdown(plan) in (ROOT / "docs/recovery.md").read_text()
     back, stay = plan.rollback, plan.compensation
     assert back.refunded_usdc > 0 and stay.refunded_usdc > 0
     # The enriched account withdrew more than it can give back, and a rollback cannot fetch it.
