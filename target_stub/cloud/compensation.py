@@ -227,6 +227,7 @@ def _rollback_leaves(
     exits = [e for e in events if isinstance(e, OrderAccepted) and e.order.protects]
     paid = [each for each in paid_outside if each.id not in snapshot.transfers]
     unbooked = [each for each in paid if each.id not in now.transfers]
+    paid_usdc = plain(total(each.amount.value for each in paid))
     return tuple(
         text
         for holds, text in (
@@ -237,7 +238,7 @@ def _rollback_leaves(
             ),
             (
                 paid,
-                f"{len(paid)} withdrawals ({plain(total(each.amount.value for each in paid))} USDC) were "
+                f"{len(paid)} withdrawals ({paid_usdc} USDC) were "
                 f"paid outside and cannot roll back; {len(unbooked)} could not be booked again",
             ),
             (exits, f"{len(exits)} TP/SL orders placed since the snapshot are gone"),
