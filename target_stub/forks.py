@@ -110,10 +110,14 @@ class Abandon:
 
 
 class ForkingChain(Chain):
-    """The ledger with its forks; the one that counts is ``fork``, the first of all is 0."""
+    """The ledger with its forks; the first of all is 0, and every rollback begins the next one."""
 
-    fork = 0
     abandoned: tuple[Abandoned, ...] = ()
+
+    @property
+    def fork(self) -> int:
+        """The number of the fork that counts: how often the chain was rolled back."""
+        return self.forks
 
     @property
     def journal(self) -> Journal:
@@ -132,12 +136,12 @@ class ForkingChain(Chain):
 
     def receive(self, message: OnFork) -> tuple[Event, ...]:
         """Apply a command if it was decided on this fork and its sender may act now."""
-        reason = self.refusal(message)
+        reason = self.objection(message)
         if reason is not None:
             return (Rejected(command_id=message.command.id, reason=reason),)
         return self.submit(message.command)
 
-    def refusal(self, message: OnFork) -> Reason | None:
+    def objection(self, message: OnFork) -> Reason | None:
         """Why a message does not come to the rules of the core at all, if it does not."""
         if message.fork != self.fork:
             return Reason.STALE_FORK
@@ -165,9 +169,8 @@ class ForkingChain(Chain):
         if order.fork == self.fork:
             branch = tuple(self.blocks[order.height :])
             left = Abandoned(fork=self.fork, height=order.height, blocks=branch)
-            self.rollback(order.height)
             self.abandoned = (*self.abandoned, left)
-            self.fork += 1
+            self.rollback(order.height)
             self.close(order)
         return self.fork
 

@@ -139,9 +139,9 @@ def with_exits(state: State, head: State) -> State:
 class TakesWhatIsUnderWay(ForkingChain):
     """Takes whatever the fork that was left still has under way: it was signed, after all."""
 
-    def refusal(self, message: OnFork) -> Reason | None:
+    def objection(self, message: OnFork) -> Reason | None:
         """Everything else about a message is asked."""
-        return super().refusal(replace(message, fork=self.fork))
+        return super().objection(replace(message, fork=self.fork))
 
 
 class ForgetsItsIds(ForkingChain):
