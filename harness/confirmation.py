@@ -61,6 +61,7 @@ def finding_of(run: Run) -> Finding:
         variant=dict(run.schedule.variant),
         held=run.held,
         notes=run.notes,
+        blast_radius=run.blast_radius,
         replays=(digests.count(digests[0]), REPLAYS),
         replay_ms=spent_ms,
         versions=versions(),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from harness.errors import RefusedError, UntrustworthyError
-from harness.findings.finding import Violation
+from harness.findings.finding import Fact, Violation
 from harness.history import History, derive_seed, relative
 from harness.invariants import Judge, Moment
 from harness.scenario import Scenario
@@ -58,6 +58,7 @@ class Run:
     unknown: Mapping[str, str]
     judged: Mapping[str, int]
     notes: tuple[str, ...]
+    blast_radius: tuple[Fact, ...]
     restarts: int
     writes: int
     overlapped: int
@@ -199,6 +200,7 @@ def execute(
             world.judge.at_end(simulation.history, Moment(simulation.steps, simulation.now_ms))
         recorder.covered = world.covered()
         recorder.notes = tuple(filter(None, (text() for text in world.notes.values())))
+        world.take_measures()
         wanted = digested and (world.judge.violations or not until_violation)
         recorder.digest = simulation.digest() if wanted or recorded else ""
     choices = {step: choice for step, choice, *_ in recorder.departures}
@@ -221,6 +223,7 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
         unknown=dict(judge.unknown),
         judged=dict(judge.judged),
         notes=recorder.notes,
+        blast_radius=world.blast_radius,
         restarts=world.restarts,
         writes=world.writes,
         overlapped=world.overlapped,

@@ -18,6 +18,7 @@ import trio
 from harness.history import derive_seed
 from harness.scenario import restart, scenario
 from harness.world.world import World
+from scenarios.blast_radius import blast_radius
 from scenarios.exchange import MUST_REACH, Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
@@ -168,6 +169,7 @@ async def paradex(world: World) -> None:
     exchange = open_exchange(world)
     world.add_invariants(*rules_in_force(exchange))
     world.note("conservation", lambda: conservation_note(world, exchange))
+    world.measure(lambda: blast_radius(exchange))
     await exchange.start()
     people = population(world.seed, PEOPLE, tuple(held for _, _, held in MARKETS))
     traders = [

@@ -12,6 +12,7 @@ import trio
 
 from harness.scenario import restart, scenario
 from harness.world.world import World
+from scenarios.blast_radius import blast_radius
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import prices
 from scenarios.paradex import opening_row
@@ -93,6 +94,7 @@ async def whole_exchange(world: World) -> None:
         matching_agrees_with_chain(exchange),
         updates_are_numbered_once(exchange),
     )
+    world.measure(lambda: blast_radius(exchange))
     world.watch("matching#", exchange.observe_phase)
     await exchange.start()
     lanes = [world.start_client(each.name, each.run) for each in make_customers(exchange)]

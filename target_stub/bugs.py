@@ -20,6 +20,7 @@ from target_stub.defects import (
     market_data,
     market_data_editions,
     modes,
+    recovery,
     times,
 )
 from target_stub.defects.bug import NO_BUG, Bug
@@ -37,6 +38,7 @@ _FILES = (
     market_data_editions,
     modes,
     bridge,
+    recovery,
 )
 
 #: All planted bugs by name.

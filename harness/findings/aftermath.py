@@ -67,6 +67,18 @@ def cost(finding: Finding) -> str:
     return f"In this run {who} {verb if violation.accounts else 'were lost'}, {since}."
 
 
+def blast_radius(finding: Finding, *, most: int | None = None) -> str:
+    """What the scenario measured of the damage, in one sentence; empty if it measured nothing.
+
+    Of more than ``most`` facts the first ones are told.
+    """
+    facts = finding.blast_radius[:most]
+    told = ", ".join(f"{one_line(fact.name)} {one_line(fact.value)}" for fact in facts)
+    left = len(finding.blast_radius) - len(facts)
+    more = f", and {left} more in the saved file" if left else ""
+    return f"Blast radius: {told}{more}." if facts else ""
+
+
 def followed_headline(finding: Finding) -> str:
     """How many violations came after the first one, and which one cost most."""
     later = finding.violations[1:]

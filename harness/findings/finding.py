@@ -60,6 +60,14 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """One measure of what a broken run did to people, in the words of the scenario."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counterfactual:
     """A change of the schedule that was executed: with it, all invariants held (or not)."""
 
@@ -138,6 +146,7 @@ class Finding:
     ``batch-legal`` (stock trio could do it with real input and output) or ``any``. ``reason`` says
     why it was kept as a regression, if it was. ``constraints`` are the orders that make the bug;
     ``orders_tried`` says in how many of how many other runs that kept them the rule broke.
+    ``blast_radius`` is what the scenario measured of the damage, the most telling fact first.
     """
 
     scenario: str
@@ -156,6 +165,7 @@ class Finding:
     counterfactuals: tuple[Counterfactual, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     orders_tried: tuple[int, int] = (0, 0)
+    blast_radius: tuple[Fact, ...] = ()
     replays: tuple[int, int] = (0, 0)
     replay_ms: int = 0
     strategy: str = ""

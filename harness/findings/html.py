@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from harness.findings.aftermath import cost, followed, followed_headline, losses
+from harness.findings.aftermath import blast_radius, cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
@@ -73,7 +73,9 @@ def render_html(finding: Finding, *, test_id: str | None = None) -> str:
             f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>\n",
             f"<h1>{_text(title)}<small>{_text(where(finding))}</small></h1>\n",
             _paragraphs((broke,)),
-            _paragraphs((cost(finding), sentence(losses(violation))), kind="cost"),
+            _paragraphs(
+                (cost(finding), sentence(losses(violation)), blast_radius(finding)), kind="cost"
+            ),
             _paragraphs(reasons),
             _changes(finding),
             _paragraphs((*map(sentence, finding.notes), held(finding, most=len(finding.held)))),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from harness.findings.aftermath import cost, followed, followed_headline, losses
+from harness.findings.aftermath import blast_radius, cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
@@ -35,7 +35,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&]|^[#+-]|(?<=^\d)[.)])")
 def render_markdown(finding: Finding, *, test_id: str | None = None) -> str:
     """The report as Markdown: headings of the third level, the facts of the run folded."""
     broke, *reasons = what_broke(finding.violation)
-    bold = (cost(finding), sentence(losses(finding.violation)))
+    bold = (cost(finding), sentence(losses(finding.violation)), blast_radius(finding))
     green = (*map(sentence, finding.notes), held(finding, most=len(finding.held)))
     blocks = [
         f"### RACE {code(finding.violation.invariant)} {where(finding)}",

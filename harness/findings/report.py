@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.findings.aftermath import cost, followed, followed_headline, losses
+from harness.findings.aftermath import blast_radius, cost, followed, followed_headline, losses
 from harness.findings.anatomy import (
     about,
     commands,
@@ -46,6 +46,7 @@ _FOLDED_MAX = 2
 _ORDERS_MAX = 4
 _FOLLOWED_MAX = 6
 _HELD_LINES = 2
+_RADIUS_LINES = 3
 _BRIEF_ROWS_MAX = 9
 _WIDE = "   "
 _HEADING_WIDTH = 20
@@ -93,8 +94,15 @@ def _title(finding: Finding, width: int) -> list[str]:
 
 def _broken(finding: Finding, width: int, *, full: bool) -> list[str]:
     message, *reasons = what_broke(finding.violation, brief=True)
-    lines = wrapped(f"{message} {cost(finding)}", width)
+    radius = _radius(finding, width, full=full)
+    if radius and not full:
+        # It says what the run cost, and what the violation would cost if it were left alone.
+        reasons = reasons[:1] if finding.violation.describe else []
+    else:
+        message = f"{message} {cost(finding)}"
+    lines = wrapped(message, width)
     lines += wrapped(" ".join(reasons), width)
+    lines += radius
     table = _table(changes(finding), width)
     lost = losses(finding.violation)
     lines += ["", *table] if table else []
@@ -104,6 +112,16 @@ def _broken(finding: Finding, width: int, *, full: bool) -> list[str]:
     green = [line for note in finding.notes for line in wrapped(sentence(note), width)]
     green += _held(finding, width)
     return [*lines, "", *green] if green else lines
+
+
+def _radius(finding: Finding, width: int, *, full: bool) -> list[str]:
+    """What the run did to people; in brief as many facts as fit on a few lines."""
+    count = len(finding.blast_radius)
+    for most in range(count, 0, -1):
+        lines = wrapped(blast_radius(finding, most=most), width)
+        if full or len(lines) <= _RADIUS_LINES:
+            return lines
+    return wrapped(blast_radius(finding, most=1), width)[:_RADIUS_LINES] if count else []
 
 
 def _held(finding: Finding, width: int) -> list[str]:

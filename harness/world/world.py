@@ -7,7 +7,7 @@ every verdict needs: which restart was going on while which write happened.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -17,6 +17,7 @@ from faker import Faker
 
 from harness.coverage import mark
 from harness.errors import UsageError, closest
+from harness.findings.finding import Fact
 from harness.history import Event, derive_seed
 from harness.invariants import Invariant, Judge, invariant_of
 from harness.schedule.choices import reads, writes
@@ -53,6 +54,8 @@ class World:
         self.services: dict[str, Service] = {}
         self.judge = Judge(partial(phase_of, self.services))
         self.notes: dict[str, Callable[[], str]] = {}
+        self.measures: list[Callable[[], Sequence[Fact]]] = []
+        self.blast_radius: tuple[Fact, ...] = ()
         self.reached: dict[str, int] = {}
         self.writes = 0
         self.timeouts = 0
@@ -194,6 +197,20 @@ class World:
     def note(self, key: str, text: Callable[[], str]) -> None:
         """Something worth saying in a report, asked for when the run is over; empty is unsaid."""
         self.notes[key] = text
+
+    def measure(self, facts: Callable[[], Sequence[Fact]]) -> None:
+        """What a broken run did to people, asked for when it is over: its blast radius."""
+        self.measures.append(facts)
+
+    def take_measures(self) -> None:
+        """Measure what a broken run did; what cannot be measured is said, not taken for nothing."""
+        found: list[Fact] = []
+        for facts in self.measures if self.judge.violations else ():
+            try:
+                found += facts()
+            except Exception as error:
+                found.append(Fact("not measured", f"({type(error).__name__}: {error})"))
+        self.blast_radius = tuple(found)
 
     # --- marks ------------------------------------------------------------------------------
 

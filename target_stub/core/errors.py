@@ -60,6 +60,8 @@ class Reason(StrEnum):
     RESYNC = "account is in RESYNC"
     NOT_IN_RESYNC = "account is not in RESYNC"
     NOTHING_TO_UNWIND = "there is nothing to unwind"
+    STALE_FORK = "decided on a fork of the chain that was rolled back"
+    ROLLED_BACK = "an id of a fork that was rolled back"
 
 
 class Missing(LookupError):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from harness.findings.finding import (
     Constraint,
     Counterfactual,
+    Fact,
     Finding,
     Shrinking,
     StepName,
@@ -107,6 +108,7 @@ def findings(draw: st.DrawFn, *, events_max: int = 30) -> Finding:
         ),
         steps=draw(st.integers(1, 10**6)),
         ended_at_ms=draw(st.integers(0, 10**9)),
+        blast_radius=tuple(draw(st.lists(st.builds(Fact, texts, texts), max_size=3))),
         order=draw(st.sampled_from(("batch-legal", "any", ""))),
         history=tuple(history),
         variant=draw(st.dictionaries(_words, _words, max_size=2)),

@@ -15,13 +15,14 @@ from harness.world.world import World
 from scenarios.bridge import bridge
 from scenarios.clearing import pools
 from scenarios.paradex import paradex
+from scenarios.recovery_drill import recovery_drill
 from scenarios.reopening import reopening
 from scenarios.whole_exchange import whole_exchange
 from target_stub.bugs import BUGS
 
 #: The scenarios with planted bugs, by name.
 STORIES: Mapping[str, Scenario] = {
-    each.name: each for each in (paradex, whole_exchange, pools, reopening, bridge)
+    each.name: each for each in (paradex, whole_exchange, pools, reopening, bridge, recovery_drill)
 }
 #: The data seed of the searches; any other would do.
 SEED = 1

@@ -1,0 +1,79 @@
+"""The recovery drill as a whole: it holds in random schedules, and each of its rules can fail."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.engine import Run, execute
+from scenarios.recovery_drill import MUST_REACH, recovery_drill
+from scenarios.recovery_table import main, markdown, plan_of, schedules
+from scenarios.rules.recovery import RULES
+from target_stub.bugs import BUGS
+from target_stub.cloud.recovery import STEPS
+
+ROOT = Path(__file__).parents[2]
+#: How many random schedules with crashes are tried here; ``python -m scenarios.recovery_table
+#: --schedules 2000`` tries more.
+SCHEDULES = 24
+
+
+def restarts(run: Run, service: str) -> int:
+    """How many incarnations of a service were cut off."""
+    return sum(
+        event.kind == "fault" and event.operation == "crash" and event.peer.startswith(service)
+        for event in run.history
+    )
+
+
+def test_every_rule_of_the_drill_has_a_bug_that_it_must_catch() -> None:
+    planted = {bug.breaks for bug in BUGS.values() if bug.scenario == recovery_drill.name}
+    assert planted == {rule.__name__ for rule in RULES}
+
+
+def test_first_in_first_out_goes_through_every_step_and_judges_every_rule() -> None:
+    run = execute(recovery_drill, seed=1)
+    assert not run.violations, run.violations
+    assert not run.unknown
+    assert all(run.judged[rule.__name__] for rule in RULES)
+    assert all(run.reached[mark] for mark in MUST_REACH)
+    done = [event.after for event in run.history if event.resource.endswith("recovery/progress")]
+    assert f"{done[-1]}" == f"done={len(STEPS)}"
+
+
+def test_random_schedules_with_up_to_three_crashes_hold() -> None:
+    crashes, crashed = Counter[int](), Counter[str]()
+    for run in schedules(SCHEDULES, seed=5):
+        assert not run.violations, (run.token, run.violations)
+        assert not run.unknown, (run.token, run.unknown)
+        crashes[run.faults] += 1
+        for service in ("operator", "chain", "projections", "publisher"):
+            crashed[service] += restarts(run, service)
+    assert set(crashes) >= {1, 2, 3}
+    assert min(crashed.values()) >= 1, crashed
+
+
+def test_both_ways_out_are_reported_with_what_they_leave() -> None:
+    plan = plan_of(execute(recovery_drill, seed=1))
+    assert markdown(plan) in (ROOT / "docs/recovery.md").read_text()
+    back, stay = plan.rollback, plan.compensation
+    assert back.refunded_usdc > 0 and stay.refunded_usdc > 0
+    # The enriched account withdrew more than it can give back, and a rollback cannot fetch it.
+    (kept,) = back.kept_usdc.values()
+    assert kept > 0 and not stay.kept_usdc
+    assert any("paid outside and cannot roll back; 1 could not" in text for text in back.leaves)
+    assert any("cached it" in text for text in stay.leaves)
+    assert any("liquidated on wrong values" in text for text in stay.leaves)
+    assert back.worst is not None and back.worst.amount_usdc <= back.refunded_usdc
+
+
+def test_the_command_prints_both_ways_and_says_what_held(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(("--seed", "1", "--schedules", "2")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("| roll back |")
+    assert lines[3].startswith("| compensate without rollback |")
+    assert lines[-1].startswith("2 of 2 schedules held; by crashes: ")
