@@ -8,12 +8,13 @@ those of the OpenAPI document 1.132.1 of Paradex.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from target_stub.core import Account, MarketSpec, Mode, Order, State, assess
 from target_stub.core.book import Book, Entry
+from target_stub.core.events import MarketPublished
 from target_stub.core.margin import fee_provision
 from target_stub.core.money import EXACT, MONEY_DECIMALS, RATE_DECIMALS, divide_half_even, plain
 from target_stub.core.orders import Position
@@ -116,8 +117,19 @@ def summary(symbol: str, row: Row, state: State, *, at_ms: int) -> Document:
     }
 
 
+def published(event: MarketPublished, spec: MarketSpec, *, at_ms: int) -> Document:
+    """One entry of ``GET /funding/data``: what the chain was told; it is not told the rate."""
+    return {
+        "market": event.market,
+        "funding_index": plain(event.index),
+        "funding_premium": plain(event.premium),
+        "funding_period_hours": spec.funding_period_hours,
+        "created_at": at_ms,
+    }
+
+
 def funding(symbol: str, row: Row, spec: MarketSpec, *, at_ms: int) -> Document:
-    """One entry of ``GET /funding/data``: index, premium and rate of one tick."""
+    """A message of the channel ``funding_data``: index, premium and rate of one tick."""
     hours = spec.funding_period_hours
     rate_8h = divide_half_even(EXACT.multiply(row["rate"], 8), Decimal(hours), RATE_DECIMALS)
     return {
@@ -293,11 +305,6 @@ def transfer(moved: Transfer, *, at_ms: int) -> Document:
         "status": str(moved.status),
         "token": "USDC",
     }
-
-
-def results(entries: Iterable[Mapping[str, Any]]) -> Document:
-    """What every list of the interface is wrapped in, with nothing further to fetch."""
-    return {"next": None, "prev": None, "results": [dict(entry) for entry in entries]}
 
 
 def _price(value: Decimal | None) -> str:
