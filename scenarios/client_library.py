@@ -146,7 +146,9 @@ def socket_client(
 
     async def connect(_: str, __: dict[str, str]) -> Connection:
         connection = Connection(wait(network.call, ADDRESS, "open", None, TIMEOUT_S))
-        nursery.start_soon(read, connection, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, AsyncioLoop)
+        nursery.start_soon(read, connection, loop)
         return connection
 
     client = library("api.ws_client").ParadexWebsocketClient(
