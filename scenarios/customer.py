@@ -59,7 +59,7 @@ class Testimony:
 
 
 class Customer:
-    """One program: it acts at intervals until a time, then asks for everything once more."""
+    """One program: it acts so many times at intervals, then asks for everything once more."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class Customer:
         size: Decimal,
         tick_usd: Decimal,
         random: Random,
+        actions: int,
         every_s: float,
-        until_s: float,
         does: Callable[[str], bool],
     ) -> None:
         self.testimony = testimony
@@ -80,17 +80,16 @@ class Customer:
         self.size = size
         self.tick_usd = tick_usd
         self.random = random
+        self.actions = actions
         self.every_s = every_s
-        self.until_s = until_s
         self.does = does
         self.open: list[str] = []
         self.rest = rest_client(network, testimony.account)
 
     async def run(self, nursery: trio.Nursery) -> None:
-        """Trade until the time is over, then ask what is true."""
+        """Trade, then ask what is true."""
         self.socket = socket_client(self.network, nursery, self.testimony.account)
-        loop = asyncio.get_running_loop()
-        while loop.time() < self.until_s:
+        for _ in range(self.actions):
             await asyncio.sleep(self.every_s * (0.5 + self.random.random()))
             if not self.socket._is_connection_open():
                 await self.connect()
@@ -107,8 +106,11 @@ class Customer:
             return
         self.testimony.connections += 1
         names = [f"{name}.{self.market}" for name in PUBLIC_CHANNELS]
-        for channel in (*CHANNELS, *names):
-            await self.socket.subscribe_by_name(channel, self.on_message)
+        try:
+            for channel in (*CHANNELS, *names):
+                await self.socket.subscribe_by_name(channel, self.on_message)
+        except Exception as error:
+            outcome_of(error)  # lost again; raises what is no matter of the connection
 
     async def on_message(self, _: Any, message: dict[str, Any]) -> None:
         """Remember what a channel told."""
@@ -217,10 +219,11 @@ def outcome_of(error: Exception) -> tuple[str, str]:
 
     Anything that is not an error of a request is a mistake of this program and is raised again.
     """
-    httpx = library_of_http()
+    httpx, websockets = library("api.http_client").httpx, library("api.ws_client").websockets
     if isinstance(error, httpx.ConnectError):
         return REFUSED, "nobody listens"
-    if isinstance(error, httpx.TransportError | TimeoutError | ConnectionError):
+    lost = (httpx.TransportError, websockets.WebSocketException, TimeoutError, ConnectionError)
+    if isinstance(error, lost):
         return UNKNOWN, type(error).__name__
     text = str(error)
     if isinstance(error, ValueError) and text.startswith("ApiError("):
@@ -228,8 +231,3 @@ def outcome_of(error: Exception) -> tuple[str, str]:
     if type(error).__name__ == "WsRpcError":
         return (UNKNOWN if NOT_KNOWN in text else REFUSED), text
     raise error
-
-
-def library_of_http() -> Any:
-    """The HTTP library that paradex-py uses."""
-    return library("api.http_client").httpx

@@ -18,7 +18,7 @@ from harness.world.world import World
 from scenarios.people import Population
 from scenarios.rules.view import Wronged
 from scenarios.shadow import Shadow
-from target_stub.bugs import BUGS, NO_BUG
+from target_stub.bugs import BUGS, NO_BUG, Bug
 from target_stub.chain import MARK_AGE_MS_MAX, Block, Chain, ChainNode
 from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
 from target_stub.cloud.matching import Matching
@@ -69,13 +69,14 @@ class Exchange:
         rows: Mapping[str, Row],
         people: Population,
         prices: Prices,
+        bug: Bug | None = None,
     ) -> None:
         self.world = world
         self.spec = spec
         self.markets = tuple(markets)
         self.people = people
         self.prices = prices
-        self.bug = BUGS[world.bug] if world.bug else NO_BUG
+        self.bug = bug or (BUGS[world.bug] if world.bug else NO_BUG)
         self.guards = Guards({*world.guards, *self.bug.guards}, tell=self.observe_refusal)
         self.database: Database = world.database()
         self.network: Network = world.network()

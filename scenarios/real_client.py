@@ -35,14 +35,15 @@ from target_stub.api.gateway import Gateway
 from target_stub.cloud.matching import Matching
 from target_stub.cloud.trader import Instrument, Trader
 from target_stub.core import JANUARY_2026, Command, Event
+from target_stub.defects.gateway import BUGS
 
 #: When the run begins, in seconds since 1970; the client's library reads the wall clock.
 EPOCH_S = 1_768_796_874
 MARKET, PATH, LISTING = MARKETS[1]
 PEOPLE = 4
-#: How long it trades, in seconds of virtual time, and what the exchange then has to come to rest.
-TRADING_UNTIL_S, REST_S = 6.0, 1.0
-EVERY_S = 0.4
+#: How often the client acts, and after what time on average; who trades with him acts until then.
+ACTIONS, EVERY_S = 14, 0.4
+TRADING_UNTIL_S = ACTIONS * EVERY_S
 RESTARTS = {
     "gateway": ("crash", "rolling", "stop"),
     "market_data": ("rolling",),
@@ -66,6 +67,7 @@ class ClientExchange(Exchange):
             rows={MARKET.symbol: opening_row(MARKET, PATH, LISTING)},
             people=people,
             prices=prices(world.seed, (PATH,)),
+            bug=BUGS[world.bug] if world.bug else None,
         )
         self.matchings: list[Matching] = []
 
@@ -130,8 +132,8 @@ async def real_client(world: World) -> None:
         size=LISTING.size_step * 10,
         tick_usd=PATH.tick_usd * 100,
         random=Random(derive_seed(world.seed, "customer")),
+        actions=ACTIONS,
         every_s=EVERY_S,
-        until_s=TRADING_UNTIL_S,
         does=world.does,
     )
 
@@ -162,7 +164,8 @@ if not missing():
         name="real-client",
         faults=[restart(name, kinds=kinds) for name, kinds in RESTARTS.items()],
         faults_max=2,
-        time_max_s=60.0,
+        bugs={name: bug.text for name, bug in BUGS.items()},
+        time_max_s=600.0,
         stall_s=2.0,
         epoch_s=float(EPOCH_S),
         must_reach=MUST_REACH,

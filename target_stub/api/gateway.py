@@ -142,9 +142,13 @@ class Gateway:
             except (ConnectionError, TimeoutError) as error:
                 refused = isinstance(step, Send) and isinstance(error, ConnectionRefusedError)
                 if sent or (isinstance(step, Send) and not refused):
-                    return ApiError(504, "INTERNAL_ERROR", UNKNOWN_OUTCOME).answer
+                    return self.unknown().answer
                 return ApiError(503, "SERVICE_UNAVAILABLE", str(error)).answer
             sent = sent or isinstance(step, Send)
+
+    def unknown(self) -> ApiError:
+        """What is told when a command was sent and nobody says what became of it."""
+        return ApiError(504, "INTERNAL_ERROR", UNKNOWN_OUTCOME)
 
     async def perform(self, step: Look | Send) -> Any:
         """What a generator asked for."""
@@ -178,16 +182,20 @@ class Gateway:
     async def try_to_read(self) -> bool:
         """Read chain and matching and tell what is new; whether both could be read."""
         async with self._reading:
-            try:
-                state, blocks = await self.read_chain()
-                followed = await self.network.call(
-                    "matching", "follow", (self._matching, self._read), timeout_s=TIMEOUT_S
-                )
-            except Exception as error:
-                if is_retryable(error):
-                    return False
-                raise
-            self.sessions.tell(self.take_over(state, blocks, followed))
+            return await self.read()
+
+    async def read(self) -> bool:
+        """The same; two of these at once would take over the same news twice."""
+        try:
+            state, blocks = await self.read_chain()
+            followed = await self.network.call(
+                "matching", "follow", (self._matching, self._read), timeout_s=TIMEOUT_S
+            )
+        except Exception as error:
+            if is_retryable(error):
+                return False
+            raise
+        self.sessions.tell(self.take_over(state, blocks, followed))
         return True
 
     async def read_chain(self) -> Any:
