@@ -51,23 +51,25 @@ def position_document(name: str, symbol: str, view: View) -> Document:
 
 def fills(request: ApiRequest) -> Answering:
     """The caller's parts of all fills, newest first."""
+    caller = request.caller
     view = yield from look()
     wanted = request.query.get("market")
     return listed(
         orders.fill(record, role, side, view)
         for record in reversed(view.records.fills)
         for role, side in record.sides()
-        if side.account == request.caller and wanted in (None, record.fill.market)
+        if side.account == caller and wanted in (None, record.fill.market)
     )
 
 
 def trade_busts(request: ApiRequest) -> Answering:
     """The caller's trades that the chain refused, newest first."""
+    caller = request.caller
     view = yield from look()
     return listed(
         bust_document(told.id, told.account, told.at_ms, view)
         for told in reversed(view.records.busts)
-        if told.account == request.caller
+        if told.account == caller
     )
 
 
@@ -78,19 +80,21 @@ def bust_document(trade: str, name: str, at_ms: int, view: View) -> Document:
 
 def transfers(request: ApiRequest) -> Answering:
     """The caller's transfers over the bridge, newest first."""
+    caller = request.caller
     view = yield from look()
     return listed(
         documents.transfer(moved, at_ms=view.wall_ms(at_ms))
         for at_ms, moved in reversed(view.records.transfers.values())
-        if moved.account == request.caller
+        if moved.account == caller
     )
 
 
 def liquidations(request: ApiRequest) -> Answering:
     """When the caller was liquidated, newest first."""
+    caller = request.caller
     view = yield from look()
     return listed(
         {"created_at": view.wall_ms(told.at_ms), "id": told.id}
         for told in reversed(view.records.liquidations)
-        if told.account == request.caller
+        if told.account == caller
     )

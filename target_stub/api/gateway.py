@@ -26,6 +26,8 @@ from target_stub.ports import Life, Network, Request, Row
 ADDRESS = "gateway"
 #: How long the gateway waits for another service before it says that it does not know.
 TIMEOUT_S = 2.0
+#: The digits of an id after those of the incarnation.
+ID_DIGITS = 6
 UNKNOWN_OUTCOME = "the outcome is not known; ask for the order by its client id"
 
 
@@ -107,9 +109,9 @@ class Gateway:
         )
 
     def next_id(self) -> str:
-        """An id that no other incarnation gives."""
+        """An id that no other incarnation gives: digits only, so that it fits into a path."""
         self._requests += 1
-        return f"{self.life.name}-{self._requests}"
+        return f"{self.life.incarnation}{self._requests:0{ID_DIGITS}}"
 
     @property
     def now_ms(self) -> int:

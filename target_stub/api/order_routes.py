@@ -50,12 +50,13 @@ CLOSED_AT_ONCE = (
 
 def open_orders(request: ApiRequest) -> Answering:
     """The caller's orders that are open or wait for a trigger."""
+    caller = request.caller
     view = yield from look()
     wanted = request.query.get("market")
     return listed(
         orders.order(record, view)
         for record in view.records.orders.values()
-        if record.order.account == request.caller
+        if record.order.account == caller
         and record.status is not OrderStatus.CLOSED
         and wanted in (None, record.order.market)
     )

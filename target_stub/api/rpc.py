@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from target_stub.api.messages import Answer, ApiRequest
 
@@ -90,8 +89,9 @@ def order_result(frame: Frame, answer: Answer, *, at_ms: int) -> dict[str, Any]:
     if frame.method in ("order.create", "order.modify"):
         return {"order": answer.body, "created_at": at_ms, "received_at": at_ms}
     if frame.method == "order.cancel":
-        named = {"order_id": frame.params.get("id", ""), "client_id": frame.params.get("client_id")}
-        return {**named, "status": "QUEUED_FOR_CANCELLATION"}
+        named = {"order_id": frame.params.get("id"), "client_id": frame.params.get("client_id")}
+        known = {name: value for name, value in named.items() if value}
+        return {**known, "status": "QUEUED_FOR_CANCELLATION"}
     if frame.method == "order.cancel_all":
         return {"status": "QUEUED_FOR_CANCELLATION"}
     return dict(answer.body)
@@ -102,8 +102,8 @@ _Shape = tuple[str, str, Mapping[str, str], Any]
 
 def _cancel(params: Any) -> _Shape:
     if params.get("id"):
-        return "DELETE", f"orders/{quote(text_of(params, 'id'))}", {}, None
-    return "DELETE", f"orders/by_client_id/{quote(text_of(params, 'client_id'))}", {}, None
+        return "DELETE", f"orders/{text_of(params, 'id')}", {}, None
+    return "DELETE", f"orders/by_client_id/{text_of(params, 'client_id')}", {}, None
 
 
 def _cancel_all(params: Any) -> _Shape:
