@@ -37,6 +37,7 @@ from target_stub.cloud.trader import Instrument, Trader
 from target_stub.core import JANUARY_2026, Command, Event
 from target_stub.defects.gateway import BUGS
 
+NAME = "real-client"
 #: When the run begins, in seconds since 1970; the client's library reads the wall clock.
 EPOCH_S = 1_768_796_874
 MARKET, PATH, LISTING = MARKETS[1]
@@ -161,7 +162,7 @@ def note_marks(world: World, testimony: Testimony) -> None:
 
 if not missing():
     scenario(
-        name="real-client",
+        name=NAME,
         faults=[restart(name, kinds=kinds) for name, kinds in RESTARTS.items()],
         faults_max=2,
         bugs={name: bug.text for name, bug in BUGS.items()},

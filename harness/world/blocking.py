@@ -139,8 +139,20 @@ async def run_asyncio(main: Callable[..., Awaitable[T]], *arguments: object) -> 
         try:
             return loop.run_until_complete(program())
         finally:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            loop.close()
+            _end(loop)
 
     return await run_blocking(run)
+
+
+def _end(loop: AsyncioLoop) -> None:
+    """Cancel what is left, as ``asyncio.run`` does, and close."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+        # Nobody needs to be told of a task that a crash keeps from ending.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    try:
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    finally:
+        loop.close()

@@ -149,7 +149,7 @@ def order(record: OrderRecord, view: View) -> Document:
         "side": str(one.side).upper(),
         "size": plain(one.size),
         "status": str(record.status),
-        "stp": "" if one.self_trade_prevention is None else one.self_trade_prevention.upper(),
+        "stp": (one.self_trade_prevention or view.chain.spec.self_trade_prevention).upper(),
         "trigger_price": "" if one.trigger_price is None else plain(one.trigger_price),
         "type": _TYPES[one.kind, one.trigger],
     }

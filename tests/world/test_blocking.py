@@ -180,3 +180,22 @@ def test_without_greenlet_the_error_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "greenlet", None)
     with pytest.raises(UsageError, match="pip install greenlet"):
         wait(trio.sleep, 1)
+
+
+def test_tasks_that_an_asyncio_program_leaves_behind_are_cancelled() -> None:
+    told: list[object] = []
+
+    async def linger() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)
+            told.append("cleaned up")
+
+    async def program(_: Network) -> str:
+        told.append(asyncio.create_task(linger()).get_name() != "")
+        await asyncio.sleep(0)
+        return "done"
+
+    held(story(lambda network: run_asyncio(program, network), told))
+    assert told == [True, "cleaned up", "done"]
