@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +14,8 @@ from target_stub.core import Command, Event, Filled, FillType, PlaceOrder
 from target_stub.core.events import FillSide, OrderAccepted
 from target_stub.core.money import exact, plain
 
-#: Everything that any incarnation of matching did, in order.
-Done = Callable[[], Iterator[tuple[Command, tuple[Event, ...]]]]
+#: Everything that matching did, in order.
+Done = Callable[[], Sequence[tuple[Command, tuple[Event, ...]]]]
 Document = Mapping[str, Any]
 
 

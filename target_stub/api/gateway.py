@@ -7,7 +7,7 @@ the client is told exactly that, and never that it failed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import trio
@@ -17,8 +17,11 @@ from target_stub.api.messages import Answer, ApiError, ApiRequest, Look, Send, V
 from target_stub.api.records import Records
 from target_stub.api.routes import respond
 from target_stub.api.sessions import Sessions
-from target_stub.chain import BLOCKS
+from target_stub.chain import ADDRESS as CHAIN
+from target_stub.chain import BLOCKS, Block
 from target_stub.cloud.market_data import TOPIC as MARKETS
+from target_stub.cloud.matching import ADDRESS as MATCHING
+from target_stub.cloud.order_desk import Followed
 from target_stub.cloud.retry import is_retryable
 from target_stub.core import State
 from target_stub.ports import Life, Network, Request, Row
@@ -55,9 +58,8 @@ class Gateway:
         self.cloud: State | None = None
         self.accepting = trio.CancelScope()
         self._reading = trio.Lock()
-        self._height = 0
-        self._last_command = ""
-        self._matching, self._read = "", 0
+        self._height, self._fork = 0, 0
+        self._read = 0
         self._requests = 0
         self._seq_no = 0
 
@@ -190,9 +192,7 @@ class Gateway:
         """The same; two of these at once would take over the same news twice."""
         try:
             state, blocks = await self.read_chain()
-            followed = await self.network.call(
-                "matching", "follow", (self._matching, self._read), timeout_s=TIMEOUT_S
-            )
+            followed = await self.network.call(MATCHING, "follow", self._read, timeout_s=TIMEOUT_S)
         except Exception as error:
             if is_retryable(error):
                 return False
@@ -203,32 +203,33 @@ class Gateway:
     async def read_chain(self) -> Any:
         """The state of the chain and its blocks since the last one that was read, that included."""
         since = max(0, self._height - 1)
-        state, blocks = await self.network.call("chain", "blocks", since, timeout_s=TIMEOUT_S)
-        rolled_back = self._height and (not blocks or blocks[0].command.id != self._last_command)
+        state, blocks = await self.network.call(CHAIN, "blocks", since, timeout_s=TIMEOUT_S)
+        rolled_back = self._height and (not blocks or blocks[0].fork != self._fork)
         if not rolled_back:
             return state, blocks[1:] if self._height else blocks
-        state, blocks = await self.network.call("chain", "blocks", 0, timeout_s=TIMEOUT_S)
+        state, blocks = await self.network.call(CHAIN, "blocks", 0, timeout_s=TIMEOUT_S)
         self.records.forget_chain()
         return state, blocks
 
-    def take_over(self, state: State, blocks: Any, followed: Any) -> News:
-        """Fold what was read into the records; what is new of it."""
+    def take_over(self, state: State, blocks: Sequence[Block], followed: Followed) -> News:
+        """Fold what was read into the records; what is new of it.
+
+        An incarnation of matching that was replaced may answer with less than is known.
+        """
         news = News(blocks=list(blocks))
         fills, busts = len(self.records.fills), len(self.records.busts)
         changed = []
         for command, events in followed.done:
             changed += self.records.follow_matching(command.id, command.at_ms, events)
-        if followed.name != self._matching:
-            changed += self.records.compare_with(followed.state, self.now_ms)
-            self._read = 0
-        self._matching, self._read = followed.name, self._read + len(followed.done)
         for block in blocks:
             news.accounts += self.records.follow_chain(block)
-            self._height, self._last_command = block.height, block.command.id
+            self._height, self._fork = block.height, block.fork
         news.orders = list(dict.fromkeys(changed))
         news.fills, news.busts = self.records.fills[fills:], self.records.busts[busts:]
-        news.books = self.cloud is not None and self.cloud.books is not followed.state.books
-        self.chain, self.cloud = state, followed.state
+        self.chain = state
+        if followed.length >= self._read:
+            news.books = self.cloud is not None and self.cloud.books is not followed.state.books
+            self.cloud, self._read = followed.state, followed.length
         return news
 
     async def follow_markets(self, announcements: Any) -> None:

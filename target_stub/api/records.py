@@ -1,7 +1,7 @@
 """What the interface remembers so that it can tell it: orders, fills, busts, funding.
 
-It is folded from two logs, those of matching and of the chain, and from nothing else, so whoever
-reads both again knows the same. Matching's log ends with its incarnation; the chain's never does.
+It is folded from two logs, the journal of matching and the blocks of the chain, and from nothing
+else, so whoever reads both again knows the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from target_stub.core import (
     OrderStatus,
     Rejected,
     SettleTrade,
-    State,
 )
 from target_stub.core.errors import Reason
 from target_stub.core.events import (
@@ -35,8 +34,6 @@ from target_stub.core.events import (
 from target_stub.core.money import EXACT
 from target_stub.core.transfers import Transfer
 
-#: Why an order is closed that was open when matching ended and that the next one does not know.
-LOST = "MATCHING_RESTARTED"
 #: How the interface names what the core says of a cancelled order; the others keep their words.
 CANCEL_REASONS = {
     Reason.ON_REQUEST: "USER_CANCELED",
@@ -127,24 +124,6 @@ class Records:
                 case _:
                     pass
         return list(dict.fromkeys(changed))
-
-    def compare_with(self, state: State, at_ms: int) -> list[str]:
-        """Close what matching does not have any more after a restart, and open what it has."""
-        known = {
-            order.id: order
-            for account in state.accounts.values()
-            for order in account.orders.values()
-        }
-        changed = []
-        for record in self.orders.values():
-            if record.status is not OrderStatus.CLOSED and record.order.id not in known:
-                self._close(record.order, at_ms, LOST)
-                changed.append(record.order.id)
-        for order in known.values():
-            if order.id not in self.orders or self.orders[order.id].order != order:
-                self._open(order, at_ms)
-                changed.append(order.id)
-        return changed
 
     def _open(self, order: Order, at_ms: int) -> None:
         before = self.orders.get(order.id)

@@ -8,7 +8,7 @@ are read again from the chain. After a restart the books are empty: open orders 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import trio
 
@@ -33,23 +33,14 @@ from target_stub.ports import Life, Network, Request
 ADDRESS = "matching"
 
 
-class Followed(NamedTuple):
-    """What somebody reads who follows an incarnation: its name, what it did since, its state."""
-
-    name: str
-    done: tuple[tuple[Command, tuple[Event, ...]], ...]
-    state: State
-
-
 class Matching:
-    """One incarnation of the matching engine; ``done`` is all that it did, in order."""
+    """One incarnation of the matching engine."""
 
     def __init__(self, life: Life, *, network: Network) -> None:
         self.life = life
         self.network = network
         self.state: State | None = None
         self.busted = 0
-        self.done: list[tuple[Command, tuple[Event, ...]]] = []
         self._modes = 0
 
     async def run(self) -> None:
@@ -88,7 +79,6 @@ class Matching:
         if self.state is None:
             raise ConnectionError(f"{self.life.name} has not hydrated")
         self.state, events = apply(self.state, command)
-        self.done.append((command, events))
         return events
 
     async def follow_blocks(self, blocks: Any) -> None:
@@ -106,15 +96,7 @@ class Matching:
             self.do(SetMode(id=command_id, at_ms=now_ms, mode=Mode(mode)))
 
     async def answer(self, request: Request) -> None:
-        """An order or a cancel; an order is answered when its trades are settled or busted.
-
-        ``follow`` tells somebody who has read so much of an incarnation what was done since.
-        """
-        if request.method == "follow" and self.state is not None:
-            name, read = request.payload
-            done = tuple(self.done[read if name == self.life.name else 0 :])
-            await request.reply(Followed(self.life.name, done, self.state))
-            return
+        """An order or a cancel; an order is answered when its trades are settled or busted."""
         events = self.do(request.payload)
         for number, event in enumerate(events):
             if isinstance(event, Filled) and event.fill_type is FillType.FILL:

@@ -36,11 +36,10 @@ class BeginsItsHistoryNow(Gateway):
     async def read_chain(self) -> Any:
         """The first time, the state of now without the blocks that led to it."""
         state, blocks = await super().read_chain()
-        first, self._height = self.chain is None, self._height or len(blocks)
-        if first and blocks:
-            self._last_command = blocks[-1].command.id
-            return state, ()
-        return state, blocks
+        if self.chain is not None or not blocks:
+            return state, blocks
+        self._height, self._fork = blocks[-1].height, blocks[-1].fork
+        return state, ()
 
 
 class AnswersFromItsStart(Gateway):

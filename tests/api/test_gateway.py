@@ -14,19 +14,14 @@ from harness.engine import Run, execute
 from harness.scenario import Scenario
 from harness.world.service import Life
 from harness.world.world import World
-from scenarios.exchange import Exchange
-from scenarios.outside import prices
-from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import population
+from scenarios.real_client import LISTING, MARKET, ClientExchange
 from target_stub.api.gateway import ADDRESS, Asked, Gateway
 from target_stub.api.messages import Answer
 from target_stub.api.sessions import PING, UNDRAINED_MAX
 from target_stub.chain import ADDRESS as CHAIN
-from target_stub.cloud.matching import Followed
-from target_stub.core import JANUARY_2026
+from target_stub.cloud.order_desk import Followed
 from tests.api.bench import EPOCH_MS, limit
-
-MARKET, PATH, LISTING = MARKETS[1]
 
 
 class Floor:
@@ -35,14 +30,7 @@ class Floor:
     def __init__(self, world: World) -> None:
         people = population(world.seed, 4, (LISTING,))
         self.world = world
-        self.exchange = Exchange(
-            world,
-            spec=JANUARY_2026,
-            markets=(MARKET,),
-            rows={MARKET.symbol: opening_row(MARKET, PATH, LISTING)},
-            people=people,
-            prices=prices(world.seed, (PATH,)),
-        )
+        self.exchange = ClientExchange(world, people)
         self.network = self.exchange.network
         self.alice, self.bob = people.traders[:2]
         self.gateway: Gateway
@@ -166,7 +154,7 @@ def test_who_does_not_know_what_became_of_an_order_says_so() -> None:
             life.enter("ready")
             async for request in floor.network.listen("matching"):
                 if request.method == "follow":
-                    await request.reply(Followed("mute", (), floor.exchange.chain.state))
+                    await request.reply(Followed(0, (), floor.exchange.chain.state))
 
         await floor.world.service("mute", mute).ready()
         answer = await floor.order("BUY", "3210")
@@ -184,12 +172,14 @@ def test_a_refusal_before_anything_was_sent_is_a_refusal() -> None:
     on_the_floor(story)
 
 
-def test_orders_that_matching_lost_are_told_as_closed() -> None:
+@pytest.mark.parametrize("kind", ["crash", "rolling"])
+def test_orders_outlive_matching_and_are_told_as_before(kind: str) -> None:
     async def story(floor: Floor) -> None:
         order = (await floor.order("BUY", "3200")).body
-        await floor.world.services["matching"].restart("crash")
+        await floor.world.services["matching"].restart(kind)
         told = (await floor.ask("GET", f"orders/{order['id']}")).body
-        assert (told["status"], told["cancel_reason"]) == ("CLOSED", "MATCHING_RESTARTED")
+        assert without_numbers(told) == without_numbers(order)
+        assert (await floor.ask("DELETE", f"orders/{order['id']}")).status == 204
 
     on_the_floor(story)
 
