@@ -118,7 +118,7 @@ def make_counterpart(world: World, exchange: ClientExchange, names: tuple[str, .
         accounts=names,
         instruments=(instrument,),
         random=Random(derive_seed(world.seed, "counterpart")),
-        every_s=EVERY_S / 2,
+        every_s=EVERY_S / 3,
         until_s=TRADING_UNTIL_S,
         does=world.does,
     )

@@ -172,3 +172,12 @@ def test_the_librarys_own_reader_is_there_twice_after_it_connected_again() -> No
         return [before, readers(), *heard]
 
     assert in_a_run(program) == [1, 2, "OPEN"]
+
+
+def test_a_published_fee_of_zero_is_missing_to_the_library_and_the_account_tells_it() -> None:
+    fees = {"api_fee": {"taker_fee": {"fee": "0"}}}
+    market = {"symbol": SYMBOL, "asset_kind": "PERP", "fee_config": fees}
+    rate = library("margin").fee_rate_for_market
+    with pytest.raises(ValueError, match="fee rate is missing"):
+        rate(market)
+    assert rate(market, account_info=Bench().ask("GET", "account/info").body) == 0
