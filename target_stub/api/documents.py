@@ -100,20 +100,26 @@ def market(spec: MarketSpec, exchange: ExchangeSpec) -> Document:
     }
 
 
-def summary(symbol: str, row: Row, state: State, *, at_ms: int) -> Document:
-    """One entry of ``GET /markets/summary``: a row of market data, and the book beside it."""
+def summary(
+    symbol: str, mark_usd: Decimal, row: Row | None, state: State, *, at_ms: int
+) -> Document:
+    """One entry of ``GET /markets/summary``: mark, the book, and what market data announced.
+
+    Without an announcement what only market data knows is left out.
+    """
     book = state.books[symbol]
-    last = state.markets[symbol].last_trade_usd
+    announced = (
+        {} if row is None else {"underlying_price": row["spot_usd"], "funding_rate": row["rate"]}
+    )
     return {
         "symbol": symbol,
-        "mark_price": plain(row["mark_usd"]),
-        "underlying_price": plain(row["spot_usd"]),
+        "mark_price": plain(mark_usd),
         "bid": _price(book.best_bid),
         "ask": _price(book.best_ask),
-        "last_traded_price": _price(last),
-        "funding_rate": plain(row["rate"]),
+        "last_traded_price": _price(state.markets[symbol].last_trade_usd),
         "open_interest": plain(open_interest(symbol, state.accounts.values())),
         "created_at": at_ms,
+        **{name: plain(value) for name, value in announced.items()},
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from target_stub.api import documents, orders
 from target_stub.api.documents import Document
-from target_stub.api.messages import Answer, Answering, ApiRequest, View, listed, look
+from target_stub.api.messages import Answer, Answering, ApiError, ApiRequest, View, listed, look
 
 
 def system_state(_: ApiRequest) -> Answering:
@@ -41,9 +41,13 @@ def markets_summary(request: ApiRequest) -> Answering:
 
 
 def market_summary(symbol: str, view: View) -> Document:
-    """The newest values of one market, with the top of its book."""
-    row = view.row(symbol)
-    return documents.summary(symbol, row, view.cloud, at_ms=view.wall_ms(row["funding_at_ms"]))
+    """The newest values of one market: announced ones, or else the mark that is published."""
+    row, published_usd = view.rows.get(symbol), view.chain.markets[symbol].mark_usd
+    mark_usd = published_usd if row is None else row["mark_usd"]
+    if mark_usd is None:
+        raise ApiError(503, "SERVICE_UNAVAILABLE", f"no mark price of {symbol} is known")
+    at_ms = view.wall_ms(view.now_ms if row is None else row["funding_at_ms"])
+    return documents.summary(symbol, mark_usd, row, view.cloud, at_ms=at_ms)
 
 
 def funding_data(request: ApiRequest) -> Answering:

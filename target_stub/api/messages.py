@@ -106,14 +106,6 @@ class View:
         matched = self.cloud.accounts.get(name)
         return replace(settled, orders={} if matched is None else matched.orders)
 
-    def row(self, symbol: str) -> Row:
-        """The newest values of one market; ApiError until market data has announced some."""
-        self.check_market(symbol)
-        row = self.rows.get(symbol)
-        if row is None:
-            raise ApiError(503, "SERVICE_UNAVAILABLE", f"no values of {symbol} are known yet")
-        return row
-
     def check_market(self, symbol: str) -> None:
         """ApiError unless a market of this name is listed."""
         if symbol not in self.chain.markets:

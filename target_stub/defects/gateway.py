@@ -71,7 +71,7 @@ BUGS: Mapping[str, Bug] = {
             "github.com/qubic/core pull 421: counters were set to 0 after the snapshot was loaded"
         ),
         family="reset after load",
-        budget=100,
+        budget=200,
         scenario="real-client",
         replaces={Gateway: CountsFromZero},
     ),
@@ -94,7 +94,7 @@ BUGS: Mapping[str, Bug] = {
             "not until 26 January"
         ),
         family="one of two copies restored",
-        budget=100,
+        budget=200,
         scenario="real-client",
         also=("positions_add_up_to_fills",),
         replaces={Gateway: BeginsItsHistoryNow},
@@ -107,7 +107,7 @@ BUGS: Mapping[str, Bug] = {
             "GitHub, 21 October 2018: after a failover users were shown data that was out of date"
         ),
         family="stale copy after failover",
-        budget=100,
+        budget=200,
         scenario="real-client",
         replaces={Gateway: AnswersFromItsStart},
         since=2,
@@ -120,7 +120,7 @@ BUGS: Mapping[str, Bug] = {
             "old acceptance brought a closed order back"
         ),
         family="replay meets live events",
-        budget=100,
+        budget=200,
         scenario="real-client",
         replaces={Gateway: RestoresOldAcceptances},
         since=2,

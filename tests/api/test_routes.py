@@ -60,14 +60,18 @@ def test_markets_tell_their_rules_and_their_prices(bench: Bench) -> None:
 
 def test_a_value_that_nobody_knows_is_no_zero(bench: Bench) -> None:
     bench.rows.clear()
-    answer = bench.ask("GET", "markets/summary")
-    assert (answer.status, answer.body["error"]) == (503, "SERVICE_UNAVAILABLE")
+    (summary,) = bench.listed("markets/summary")
+    assert summary["mark_price"] == "3000"
+    assert not {"underlying_price", "funding_rate"} & set(summary)
     market = replace(bench.state.markets[SYMBOL], funding_index=None)
     bench.ask("POST", "orders", limit("SELL", "1", "3000"), account=BOB)
     bench.ask("POST", "orders", limit("BUY", "1", "3000"))
     bench.state = replace(bench.state, markets={SYMBOL: market})
     with pytest.raises(Missing):
         bench.ask("GET", "positions")
+    bench.state = replace(bench.state, markets={SYMBOL: replace(market, mark_usd=None)})
+    answer = bench.ask("GET", "markets/summary")
+    assert (answer.status, answer.body["error"]) == (503, "SERVICE_UNAVAILABLE")
 
 
 def test_funding_data_is_what_was_published_between_two_times(bench: Bench) -> None:

@@ -82,8 +82,8 @@ def told(state: State) -> dict[str, Document]:
             documents.market(spec, state.spec) for spec in state.rules.markets.values()
         ),
         "summaries": _results(
-            documents.summary(symbol, _row(state, symbol), state, at_ms=0)
-            for symbol in state.markets
+            documents.summary(symbol, market.known("mark_usd"), _row(state, symbol), state, at_ms=0)
+            for symbol, market in state.markets.items()
         ),
         "positions": _results(
             documents.position(account, symbol, state, seq_no=1, at_ms=0)
