@@ -49,6 +49,8 @@ class Testimony:
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Channel, or path of a REST answer, with each document of it."""
     connections: int = 0
+    asked_at_height: int = 0
+    """How high the chain was when the last question for fills was asked."""
     fills: list[dict[str, Any]] | None = None
     positions: list[dict[str, Any]] | None = None
     orders: list[dict[str, Any]] | None = None
@@ -59,7 +61,10 @@ class Testimony:
 
 
 class Customer:
-    """One program: it acts so many times at intervals, then asks for everything once more."""
+    """One program: it acts so many times at intervals, then asks for everything once more.
+
+    ``height`` is asked for the judge's sake: what was settled before a question is in its answer.
+    """
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Customer:
         actions: int,
         every_s: float,
         does: Callable[[str], bool],
+        height: Callable[[], int],
     ) -> None:
         self.testimony = testimony
         self.network = network
@@ -83,6 +89,7 @@ class Customer:
         self.actions = actions
         self.every_s = every_s
         self.does = does
+        self.height = height
         self.open: list[str] = []
         self.rest = rest_client(network, testimony.account)
 
@@ -199,13 +206,19 @@ class Customer:
             return None
 
     async def ask_for_everything(self) -> None:
-        """Positions, fills and all orders, once the exchange answers again."""
+        """Fills, positions and open orders, all of one moment, once the exchange answers again."""
         told = self.testimony
-        while None in (told.fills, told.positions, told.orders):
+        while True:
             await asyncio.sleep(self.every_s)
-            told.positions = results(self.ask("positions", self.rest.fetch_positions))
-            told.fills = results(self.ask("fills", self.rest.fetch_fills))
-            told.orders = results(self.ask("orders", self.rest.fetch_orders))
+            height = self.height()
+            before = results(self.ask("fills", self.rest.fetch_fills))
+            positions = results(self.ask("positions", self.rest.fetch_positions))
+            orders = results(self.ask("orders", self.rest.fetch_orders))
+            after = results(self.ask("fills", self.rest.fetch_fills))
+            if before is not None and None not in (positions, orders) and before == after:
+                told.asked_at_height, told.fills = height, before
+                told.positions, told.orders = positions, orders
+                break
         await self.listen()
 
 

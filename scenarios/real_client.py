@@ -46,7 +46,7 @@ EPOCH_S = 1_768_796_874
 MARKET, PATH, LISTING = MARKETS[1]
 PEOPLE = 4
 #: How often the client acts, and after what time on average; who trades with him acts until then.
-ACTIONS, EVERY_S = 14, 0.4
+ACTIONS, EVERY_S = 8, 0.4
 TRADING_UNTIL_S = ACTIONS * EVERY_S
 RESTARTS = {
     "gateway": ("crash", "rolling", "stop"),
@@ -151,6 +151,7 @@ async def real_client(world: World) -> None:
         actions=ACTIONS,
         every_s=EVERY_S,
         does=world.does,
+        height=lambda: exchange.chain.height,
     )
 
     async def program() -> None:

@@ -44,12 +44,12 @@ def test_first_in_first_out_is_clean_and_repeats_to_the_digit() -> None:
 
 
 def test_the_client_is_never_lied_to_and_is_put_to_the_test() -> None:
-    plan = Plan(seed=SEED, schedules=16, shrink_budget=0)
+    plan = Plan(seed=SEED, schedules=10, shrink_budget=0)
     campaign = explore(scenario(), plan)
     assert not campaign.findings, campaign.findings[0].violations
     assert not campaign.statistics.unproved
-    assert campaign.statistics.overlapped_runs > 2
-    assert all(campaign.statistics.judged[rule] > 2 for rule in RULES)
+    assert campaign.statistics.overlapped_runs > 1
+    assert all(campaign.statistics.judged[rule] > 1 for rule in RULES)
     assert set(campaign.statistics.never_reached) <= {NOT_TOLD}
 
 
