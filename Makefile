@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST_TRIO := 0.27.0
+# The real client, without its signing half: that needs a Rust toolchain where it has no wheel.
+PARADEX_PY := 0.8.2
 
-.PHONY: run test check bench bench-classics nightly clean
+.PHONY: run test check bench bench-classics margin-oracle nightly clean
 
 run: $(VENV)/ready
 	$(BIN)/changeover run paradex-2026-01-19 --seed 6
@@ -23,6 +25,9 @@ bench: $(VENV)/ready-for-tests
 bench-classics: $(VENV)/ready-for-peers
 	$(VENV)/peers/bin/python -m tests.benchmarks.classics --peers
 
+margin-oracle: $(VENV)/ready-for-tests
+	$(BIN)/python -m tests.benchmarks.margin_oracle --portfolios 10000
+
 nightly: $(VENV)/ready
 	$(BIN)/changeover run --profile nightly
 
@@ -33,7 +38,8 @@ $(VENV)/ready: pyproject.toml
 
 $(VENV)/ready-for-tests: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,paradex-unsigned]"
+	$(BIN)/python -m pip install --quiet --no-deps paradex-py==$(PARADEX_PY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade \
 		--target $(VENV)/oldest-trio trio==$(OLDEST_TRIO)
 	touch $(VENV)/ready $@

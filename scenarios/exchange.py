@@ -19,7 +19,7 @@ from scenarios.deployment import JANUARY, Deployment
 from scenarios.people import Population
 from scenarios.rules.view import Wronged
 from scenarios.shadow import Shadow
-from target_stub.bugs import BUGS, NO_BUG
+from target_stub.bugs import BUGS, NO_BUG, Bug
 from target_stub.chain import MARK_AGE_MS_MAX, Block, Chain, ChainNode
 from target_stub.cloud.bridge import Bridge
 from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
@@ -78,6 +78,7 @@ class Exchange:
         people: Population,
         prices: Prices,
         deployment: Deployment = JANUARY,
+        bug: Bug | None = None,
     ) -> None:
         self.world = world
         self.deployment = deployment
@@ -85,7 +86,7 @@ class Exchange:
         self.markets = tuple(markets)
         self.people = people
         self.prices = prices
-        self.bug = BUGS[world.bug] if world.bug else NO_BUG
+        self.bug = bug or (BUGS[world.bug] if world.bug else NO_BUG)
         self.guards = Guards({*world.guards, *self.bug.guards}, tell=self.observe_refusal)
         self.database: Database = world.database()
         self.network: Network = world.network()

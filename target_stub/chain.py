@@ -268,12 +268,17 @@ class ChainNode:
             await self.answer(request)
 
     async def answer(self, request: Request) -> None:
-        """``submit`` a command, ``settle`` a trade, read ``state`` or ``head``, or ``rollback``."""
+        """Answer a call: the ``submit`` of a command, the ``settle`` of a trade, or a question.
+
+        ``state``, ``head``, the ``blocks`` after a height with the state of now; ``rollback``.
+        """
         payload: Any = request.payload
         if request.method == "state":
             await request.reply(self.chain.state)
         elif request.method == "head":
             await request.reply(self.chain.head)
+        elif request.method == "blocks":
+            await request.reply((self.chain.state, tuple(self.chain.blocks[payload:])))
         elif request.method == "rollback":
             await request.reply(self.chain.rollback(payload))
         elif request.method == "submit":

@@ -127,10 +127,12 @@ class DurableMatching:
     # --- what comes in ------------------------------------------------------------------------
 
     async def serve(self, requests: Any) -> None:
-        """Let every command wait for its turn; old updates are told at once."""
+        """Let every command wait for its turn; what was done already is told at once."""
         async for request in requests:
             if request.method == "updates":
                 await request.reply(tuple(self.desk.updates[request.payload :]))
+            elif request.method == "follow":
+                await request.reply(self.desk.follow_from(request.payload))
             elif request.method == "order" and may_be_asked(request.payload):
                 self.requests.append(request)
                 self.news.set()

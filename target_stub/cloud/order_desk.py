@@ -83,6 +83,18 @@ class Update:
         return f"{self.seq_no}: {self.what.describe()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What the journal did since somebody read it last: how long it is, and the state after it."""
+
+    length: int
+    done: tuple[tuple[Command, tuple[Event, ...]], ...]
+    state: State
+
+    def __str__(self) -> str:
+        return f"{len(self.done)} new of {self.length} commands"
+
+
 @dataclass(slots=True)
 class OrderDesk:
     """Begins as an exchange with markets and nobody in it, and goes through the journal."""
@@ -96,6 +108,8 @@ class OrderDesk:
     updates: list[Update] = field(default_factory=list)
     #: By trade: the command that matched it.
     origins: dict[str, str] = field(default_factory=dict)
+    #: Every command of the journal that was applied, with what it did.
+    done: list[tuple[Command, tuple[Event, ...]]] = field(default_factory=list)
 
     def apply(self, command: Command) -> tuple[Event, ...]:
         """Do what a command of the journal says; raises Missing if it needs an unknown value.
@@ -112,9 +126,14 @@ class OrderDesk:
             self.bust(command.trade.id, events)
         trades = tuple(self.match(before, command, events))
         self.outcomes[command.id] = Outcome(events, trades)
+        self.done.append((command, events))
         self.forget_cancelled(events)
         self.tell(events)
         return events
+
+    def follow_from(self, read: int) -> Followed:
+        """What somebody reads who has read so many commands already."""
+        return Followed(len(self.done), tuple(self.done[read:]), self.state)
 
     # --- trades -----------------------------------------------------------------------------
 
