@@ -57,9 +57,7 @@ def error(code: str, severity: str = "ERROR") -> bytes:
 
 
 def columns(*types: int) -> bytes:
-    each = b"".join(
-        b"c\0" + struct.pack(">IHIHIH", 0, 0, oid, 4, 0, 0) for oid in types
-    )
+    each = b"".join(b"c\0" + struct.pack(">IHIHIH", 0, 0, oid, 4, 0, 0) for oid in types)
     return message("T", struct.pack(">H", len(types)) + each)
 
 
