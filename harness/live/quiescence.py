@@ -58,10 +58,14 @@ _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """How a process sleeps: for ever, or in a timer of so many milliseconds (-1: unknown)."""
+    """How a process sleeps: for ever, or in a timer of so many milliseconds (-1: unknown).
+
+    ``is_sleep`` says that it does nothing but sleep, and waits for nothing besides.
+    """
 
     kind: str
     timeout_ms: int = -1
+    is_sleep: bool = False
 
     @property
     def glances(self) -> bool:
@@ -91,7 +95,7 @@ def _thread(pid: int, thread: int) -> Sleep:
         return Sleep(RUNS)
     number = int(words[0])
     if number in _SLEEPING:
-        return Sleep(TIMER)
+        return Sleep(TIMER, is_sleep=True)
     if number not in _IDLE:
         return Sleep(RUNS)
     if number == _READ and _state(f"/proc/{pid}/task/{thread}/stat")[0] != b"S":
@@ -163,6 +167,22 @@ def has_ended(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def state_of(pid: int) -> bytes:
+    """The letter of a process's state: R, S, D, T (stopped), Z; empty if there is none."""
+    try:
+        return _state(f"/proc/{pid}/stat")[0]
+    except OSError:
+        return b""
+
+
+def system_call_of(pid: int) -> bytes:
+    """The number of the system call that a process is in; empty if it is in none."""
+    try:
+        return _read(f"/proc/{pid}/syscall").split()[0]
+    except (OSError, IndexError):
+        return b""
 
 
 def session_members(leader: int) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ class Conversation:
                     found.append(Request(AUTHENTICATION, message))
                 elif (request := self._asked(chr(kind), message)) is not None:
                     found.append(request)
-        if len(buffer) + self._group.size > REQUEST_MAX:
+        if len(buffer) + len(self._group.raw) > REQUEST_MAX:
             raise WireError(f"a request is larger than {REQUEST_MAX:,} bytes")
         return found
 
@@ -166,16 +166,24 @@ class Conversation:
             return Request(QUERY, message, (text_at(message, 5)[0],))
         if kind == "F":
             return Request(FUNCTION, message)
-        group = self._group
-        group.add(message)
-        if kind == "X":
+        self._group.raw += message
+        if kind in "PBDEC":
+            self._prepare(kind, message)
+        elif kind == "X":
             return self._closed(TERMINATE)
-        if kind in "cf" and self._copying == QUERY:
-            self._copying = ""
-            return self._closed(COPY)
-        if kind in "cf" and self._copying:
-            group.copies = True
-        elif kind == "P":
+        elif self._copying:
+            return self._copied(kind)
+        elif kind == "H":
+            return self._closed(FLUSH)
+        elif kind == "S":
+            return self._closed(EXTENDED)
+        return None
+
+    def _prepare(self, kind: str, message: bytes) -> None:
+        """A message of the extended protocol, to be answered by one message."""
+        group = self._group
+        group.replies += 1
+        if kind == "P":
             name, offset = text_at(message, 5)
             self._prepared[name] = text_at(message, offset)[0]
         elif kind == "B":
@@ -184,13 +192,14 @@ class Conversation:
         elif kind == "E":
             statement = self._portals.get(text_at(message, 5)[0], "")
             group.statements.append(self._prepared.get(statement, f"execute {statement}"))
-        if kind in "PBDEC":
-            group.replies += 1
-        if kind == "H" and not self._copying:
-            return self._closed(FLUSH)
-        if kind == "S":
-            copies, self._copying = group.copies, "" if group.copies else self._copying
-            return self._closed(COPY if copies else EXTENDED)
+
+    def _copied(self, kind: str) -> Request | None:
+        """A message while the client copies in; the server passes over Flush and Sync of these."""
+        group = self._group
+        group.copies |= kind in "cf"
+        if group.copies and (kind == "S" or self._copying == QUERY):
+            self._copying = ""
+            return self._closed(COPY)
         return None
 
     def _closed(self, kind: str) -> Request:
@@ -270,13 +279,6 @@ class _Group:
         self.statements: list[str] = []
         self.replies = 0
         self.copies = False
-
-    @property
-    def size(self) -> int:
-        return len(self.raw)
-
-    def add(self, message: bytes) -> None:
-        self.raw += message
 
 
 class _Collected:
