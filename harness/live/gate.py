@@ -27,6 +27,7 @@ from harness.live.wire import (
     Answer,
     Request,
     WireError,
+    cancelled_backend,
 )
 
 LOOPBACK = "127.0.0.1"
@@ -50,6 +51,8 @@ class Gate:
         self.version = 0
         #: What was answered since somebody last took it away.
         self.completions: list[Completion] = []
+        #: The processes of the server that were told to give up what they do.
+        self.cancelled: list[int] = []
 
     # --- who is there ------------------------------------------------------------------------
 
@@ -205,6 +208,7 @@ class Gate:
         answer = lane.talk.lost()
         if lane.is_cancel:
             answer = Answer()  # the server never answers a cancel, it only hangs up
+            self.cancelled += [cancelled_backend(lane.running)] if lane.running else []
         if answer is not None and lane.running is not None:
             self._complete(lane, answer)
         self._send(lane.client, bytes(lane.handing_on))
@@ -221,10 +225,10 @@ class Gate:
     def release(self, lane: Lane) -> Request:
         """Let the oldest held request of a lane pass."""
         request = lane.held.popleft()
+        lane.choices += 1
+        lane.process.waking = False
         self.version += 1
-        if request.kind == CANCEL:
-            lane.running = request
-        elif lane.talk.release(request):
+        if request.kind == CANCEL or lane.talk.release(request):
             lane.running = request
         elif request.kind != TERMINATE and request.visible:
             self.completions.append(Completion(lane, request, Answer()))
@@ -234,6 +238,7 @@ class Gate:
     def leave(self, lane: Lane) -> None:
         """Close a lane's connection to the server, which then rolls back what is open."""
         self.version += 1
+        lane.choices += 1
         lane.held.clear()
         if lane.server is not None:
             self._forget(lane.server.socket.fileno())

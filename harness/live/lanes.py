@@ -87,6 +87,8 @@ class Lane:
         self.server: Stream | None = None
         self.talk = Conversation()
         self.held: deque[Request] = deque()
+        #: How many choices were made about it; each one names the next option anew.
+        self.choices = 0
         self.running: Request | None = None
         #: When it began to wait for a lock, as a number that grows; 0 if it does not wait.
         self.blocked = 0

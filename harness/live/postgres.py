@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -99,6 +100,12 @@ class Server:
     def place(self) -> Path:
         """Where it listens."""
         return self.folder / ".s.PGSQL.5432"
+
+    def connect(self) -> socket.socket:
+        """A new connection, on which nothing was said yet."""
+        end = socket.socket(socket.AF_UNIX)
+        end.connect(str(self.place))
+        return end
 
     def template(self, schema: str) -> str:
         """A database in which this SQL was executed once, to be cloned; its name."""

@@ -76,6 +76,9 @@ class Process:
         os.set_blocking(self.output.fileno(), False)
         self.status: int | None = None
         self.stopped = False
+        #: It was let go on after a sleep, and has not been seen to do anything since.
+        self.waking = False
+        self.sleeps = 0
         #: How it slept when it was last seen at rest.
         self.sleep = quiescence.Sleep(quiescence.RUNS)
 

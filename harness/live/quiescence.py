@@ -46,7 +46,8 @@ _IDLE: dict[int, int | None] = {
 #: Of these the timeout is a number of milliseconds, and -1 is for ever; of all others a pointer.
 _MILLISECONDS = frozenset((7, 232, 281))
 #: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
-_SLEEPING = frozenset((35, 219, 230))
+_RESTARTED = 219
+_SLEEPING = frozenset((35, _RESTARTED, 230))
 #: PF_EXITING of a process's flags: its registers still show the last system call.
 _EXITING = 4
 #: How long a timer may be that only looks for Ctrl-C while it waits for an answer (psycopg's).
@@ -60,12 +61,14 @@ _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
 class Sleep:
     """How a process sleeps: for ever, or in a timer of so many milliseconds (-1: unknown).
 
-    ``is_sleep`` says that it does nothing but sleep, and waits for nothing besides.
+    ``is_sleep`` says that it does nothing but sleep, and waits for nothing besides;
+    ``is_restarted`` that this sleep goes on after the process was stopped in it.
     """
 
     kind: str
     timeout_ms: int = -1
     is_sleep: bool = False
+    is_restarted: bool = False
 
     @property
     def glances(self) -> bool:
@@ -95,7 +98,7 @@ def _thread(pid: int, thread: int) -> Sleep:
         return Sleep(RUNS)
     number = int(words[0])
     if number in _SLEEPING:
-        return Sleep(TIMER, is_sleep=True)
+        return Sleep(TIMER, is_sleep=True, is_restarted=number == _RESTARTED)
     if number not in _IDLE:
         return Sleep(RUNS)
     if number == _READ and _state(f"/proc/{pid}/task/{thread}/stat")[0] != b"S":

@@ -50,7 +50,7 @@ class Settler:
         while True:
             if time.monotonic() > deadline:
                 raise RefusedError(self._restless())
-            if gate.pump() or self._pass_invisible() or not self._resolve():
+            if gate.pump() or self._cancel() or self._pass_invisible() or not self._resolve():
                 continue
             version = gate.version
             if not self._at_rest():
@@ -119,11 +119,13 @@ class Settler:
             locks.thaw(lane.backend)
         lane.blocked, lane.frozen = 0, False
 
-    def cancelled(self, backend_pid: int) -> None:
-        """The server was told to give up what it does for a lane; stopped, it would not notice."""
+    def _cancel(self) -> bool:
+        """Who was told to give up what it does has to go on to notice."""
+        told, self.gate.cancelled = self.gate.cancelled, []
         for lane in self.gate.lanes:
-            if lane.talk.backend_pid == backend_pid:
+            if lane.talk.backend_pid in told:
                 self.thaw(lane)
+        return bool(told)
 
     # --- processes ----------------------------------------------------------------------------
 
@@ -145,19 +147,17 @@ class Settler:
     def _is_quiet(self, process: Process) -> bool:
         """Whether a process cannot move; the order of the looks is that of the proof."""
         if not process.alive:
-            return not any(
-                lane.process is process and lane.client.open for lane in self.gate.lanes
-            )
-        if has_ended(process.pidfd):
-            return False
+            return not any(lane.process is process and lane.client.open for lane in self.gate.lanes)
         if process.stopped:
-            return signal.SIGKILL not in process.signals
-        if not self.gate.has_read_all(process):
+            return signal.SIGKILL not in process.signals and not has_ended(process.pidfd)
+        if has_ended(process.pidfd) or not self.gate.has_read_all(process):
             return False
         sleep = sleep_of(process.pid)
         if sleep.kind in (RUNS, GONE):
             return False
-        process.sleep = sleep
+        if process.waking and sleep.is_restarted:
+            return False  # its sleep goes on where it was stopped, and is not over yet
+        process.sleep, process.waking = sleep, False
         return True
 
     def _lanes_of(self, process: Process) -> Iterator[Lane]:

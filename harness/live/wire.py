@@ -27,6 +27,8 @@ REQUEST_MAX = 64 << 20
 #: Values of these types differ from run to run, whatever the order: xid, cid, tid, the times of
 #: the clock (date, time, timestamp, with and without zone), uuid, pg_lsn, txid snapshots and xid8.
 MASKED_TYPES = frozenset((27, 28, 29, 1082, 1083, 1114, 1184, 1266, 2950, 2970, 3220, 5038, 5069))
+#: What ends a group of messages, and what kind of request the group then is.
+_ENDS = {"S": EXTENDED, "H": FLUSH, "X": TERMINATE}
 #: The messages that answer one message of a Flush group; Execute ends with one of ``CIs``.
 _REPLIES = frozenset(b"123CIsTn")
 
@@ -169,14 +171,10 @@ class Conversation:
         self._group.raw += message
         if kind in "PBDEC":
             self._prepare(kind, message)
-        elif kind == "X":
-            return self._closed(TERMINATE)
-        elif self._copying:
+        elif self._copying and kind != "X":
             return self._copied(kind)
-        elif kind == "H":
-            return self._closed(FLUSH)
-        elif kind == "S":
-            return self._closed(EXTENDED)
+        elif kind in _ENDS:
+            return self._closed(_ENDS[kind])
         return None
 
     def _prepare(self, kind: str, message: bytes) -> None:
@@ -334,6 +332,12 @@ def _values_of(message: bytes) -> Iterator[bytes | None]:
         offset += 4
         yield None if length < 0 else message[offset : offset + length]
         offset += max(length, 0)
+
+
+def cancelled_backend(request: Request) -> int:
+    """Which process of the server a cancel is about."""
+    pid: int = struct.unpack_from(">I", request.raw, 8)[0]
+    return pid
 
 
 def rows_of(deliveries: bytes) -> Iterator[tuple[str | None, ...]]:

@@ -6,6 +6,7 @@ The simulation is one, real processes are another. Nothing above this line asks 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from harness.findings.finding import Violation
@@ -26,12 +27,32 @@ class Clock(Protocol):
     now: float
 
 
-class Stage(Protocol):
-    """One run of a scenario: a :class:`~harness.schedule.choices.System` and what it is judged by.
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run adds up to; ``operations`` counts what each client came to do.
 
-    ``notes`` and ``covered`` are asked when the run is over and the system not yet left;
-    ``operations`` counts what each client came to do; ``faults`` is how many struck.
+    ``overlapped`` counts the writes that a restart overlapped, ``faults`` those that struck;
+    ``covered`` names the cells and marks that were covered.
     """
+
+    restarts: int = 0
+    writes: int = 0
+    overlapped: int = 0
+    faults: int = 0
+    batch_legal: bool = True
+    reached: Mapping[str, int] = field(default_factory=dict)
+    operations: Mapping[str, int] = field(default_factory=dict)
+    covered: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Stage(Protocol):
+    """One run of a scenario: a :class:`~harness.schedule.choices.System` and its books."""
+
+    judge: Judge
+    history: History
+    limits: Limits
+    applied: list[Option]
 
     def __enter__(self) -> Self: ...
 
@@ -52,42 +73,24 @@ class Stage(Protocol):
     def digest(self) -> str:
         """Equal digests are equal runs."""
 
-    def covered(self) -> tuple[str, ...]:
-        """What this run covered."""
-
-    def notes(self) -> tuple[str, ...]:
-        """What is worth saying in a report."""
+    def summary(self) -> Summary:
+        """What the run adds up to; asked before the system is left."""
 
     @property
-    def judge(self) -> Judge: ...
+    def clock(self) -> Clock:
+        """The time of the run."""
+
     @property
-    def history(self) -> History: ...
+    def steps(self) -> int:
+        """How many steps were made."""
+
     @property
-    def limits(self) -> Limits: ...
+    def now_ms(self) -> int:
+        """Virtual milliseconds since the run began."""
+
     @property
-    def clock(self) -> Clock: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def now_ms(self) -> int: ...
-    @property
-    def ending(self) -> Ending | None: ...
-    @property
-    def applied(self) -> Sequence[Option]: ...
-    @property
-    def batch_legal(self) -> bool: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def writes(self) -> int: ...
-    @property
-    def overlapped(self) -> int: ...
-    @property
-    def faults(self) -> int: ...
-    @property
-    def reached(self) -> Mapping[str, int]: ...
-    @property
-    def operations(self) -> Mapping[str, int]: ...
+    def ending(self) -> Ending | None:
+        """How the run ended, if it has."""
 
 
 def bad_ending(

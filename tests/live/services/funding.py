@@ -1,0 +1,19 @@
+"""A funding service: it reads the index once, keeps it, and writes it with every payment.
+
+That is the bug: an incarnation that started before another one had finished keeps an old index.
+With the argument ``atomic`` it lets the database add instead.
+"""
+
+import sys
+
+from wire_client import ask, connect
+
+payments, atomic = int(sys.argv[1]), "atomic" in sys.argv
+link = connect()
+index = int(ask(link, "select value from funding where market = 'BTC'"))
+for _ in range(payments):
+    index += 1
+    ask(link, "begin")
+    ask(link, f"update funding set value = {'value + 1' if atomic else index}")
+    ask(link, "insert into payments (amount) values (1)")
+    ask(link, "commit")
