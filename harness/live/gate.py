@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from harness.errors import UntrustworthyError
+from harness.errors import RefusedError
 from harness.live import quiescence
 from harness.live.lanes import HANDED_ON_MAX, Completion, Lane, Stream
 from harness.live.processes import WRITTEN_MAX, Process
@@ -102,7 +102,7 @@ class Gate:
             self.lanes.append(lane)
             self._watch(client.fileno(), partial(self._from_client, lane))
             if process.connections > CONNECTIONS_MAX:
-                raise UntrustworthyError(
+                raise RefusedError(
                     f"{process.name} has opened more than {CONNECTIONS_MAX} connections"
                 )
 
@@ -110,7 +110,7 @@ class Gate:
         if not process.read_output():
             self._forget(process.output.fileno())
         if process.written > WRITTEN_MAX:
-            raise UntrustworthyError(
+            raise RefusedError(
                 f"{process.name} floods its output: more than {WRITTEN_MAX:,} bytes; "
                 f"it begins with {process.words[:200]!r}"
             )

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own: made once, started, cloned for every run, and gone with us.
+"""A PostgreSQL of our own: made and started once, and gone with us.
 
 It listens on no network at all, only on a socket in a folder of its own. The folder names the
 process that made it, so that the next one can clear up after a process that was killed.
@@ -16,11 +16,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UntrustworthyError
 from harness.live.client import Client, ServerError
+from harness.live.databases import Databases
 from harness.live.processes import dies_with_us
 
 _PREFIX = "changeover-live-"
@@ -92,9 +93,7 @@ class Server:
     folder: Path
     process: subprocess.Popen[bytes]
     control: Client
-    templates: dict[str, str] = field(default_factory=dict)
-    databases: int = 0
-    _retired: list[str] = field(default_factory=list)
+    databases: Databases
 
     @property
     def place(self) -> Path:
@@ -107,41 +106,9 @@ class Server:
         end.connect(str(self.place))
         return end
 
-    def template(self, schema: str) -> str:
-        """A database in which this SQL was executed once, to be cloned; its name."""
-        if schema not in self.templates:
-            name = f"template_{len(self.templates) + 1}"
-            self.control.query(f"create database {name}")
-            client = Client(self.place, name)
-            try:
-                if schema.strip():
-                    client.query(schema)
-            finally:
-                client.close()
-            self.templates[schema] = name
-        return self.templates[schema]
-
-    def clone(self, template: str) -> str:
-        """A new database that is equal to a template, sequences included; its name."""
-        self._drop_retired()
-        self.databases += 1
-        name = f"run_{self.databases}"
-        self.control.query(f"create database {name} template {template} strategy file_copy")
-        return name
-
-    def retire(self, database: str) -> None:
-        """A database is of no use any more; nobody may be frozen in it.
-
-        It is dropped later, because PostgreSQL waits a tenth of a second for whoever just leaves.
-        """
-        self._retired.append(database)
-
-    def _drop_retired(self) -> None:
-        while self._retired:
-            self.control.query(f"drop database if exists {self._retired.pop()} with (force)")
-
     def stop(self) -> None:
         """End the server and remove all it left."""
+        self.databases.close()
         self.control.close()
         _end(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -187,7 +154,7 @@ def _start_in(folder: Path) -> Server:
     except BaseException:
         _end(process)
         raise
-    return Server(folder, process, control)
+    return Server(folder, process, control, Databases(folder / ".s.PGSQL.5432", control))
 
 
 def _run_initdb(

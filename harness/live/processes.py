@@ -79,8 +79,8 @@ class Process:
         #: It was let go on after a sleep, and has not been seen to do anything since.
         self.waking = False
         self.sleeps = 0
-        #: How it slept when it was last seen at rest.
-        self.sleep = quiescence.Sleep(quiescence.RUNS)
+        #: The marks of the sleep in which it was stopped.
+        self.slept: tuple[bytes, ...] = ()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it is dead."""
@@ -130,7 +130,7 @@ class Process:
     def end(self) -> None:
         """Kill it and all that is in its session, and wait until it is gone."""
         if self.alive:
-            for each in quiescence.session_members(self.pid):
+            for each in quiescence.session_members(self.pid).get(self.pid, ()):
                 _kill(each, session=self.pid)
             self.send(signal.SIGKILL)
             _wait(self.pidfd, KILL_WAIT_S)

@@ -46,13 +46,17 @@ _IDLE: dict[int, int | None] = {
 #: Of these the timeout is a number of milliseconds, and -1 is for ever; of all others a pointer.
 _MILLISECONDS = frozenset((7, 232, 281))
 #: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
-_RESTARTED = 219
-_SLEEPING = frozenset((35, _RESTARTED, 230))
+_RESTARTED, _CLOCK_NANOSLEEP = 219, 230
+_SLEEPING = frozenset((35, _RESTARTED, _CLOCK_NANOSLEEP))
+#: TIMER_ABSTIME: the sleep ends at a point in time.
+_UNTIL = 1
 #: PF_EXITING of a process's flags: its registers still show the last system call.
 _EXITING = 4
 #: How long a timer may be that only looks for Ctrl-C while it waits for an answer (psycopg's).
 GLANCE_MS = 100
 
+#: The mark of a sleep that goes on after its process was stopped.
+RESTARTED = b"%d" % _RESTARTED
 RUNS, ASLEEP, TIMER, GONE = "runs", "asleep", "timer", "gone"
 _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
 
@@ -61,14 +65,12 @@ _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
 class Sleep:
     """How a process sleeps: for ever, or in a timer of so many milliseconds (-1: unknown).
 
-    ``is_sleep`` says that it does nothing but sleep, and waits for nothing besides;
-    ``is_restarted`` that this sleep goes on after the process was stopped in it.
+    ``is_sleep`` says that it does nothing but sleep, and waits for nothing besides.
     """
 
     kind: str
     timeout_ms: int = -1
     is_sleep: bool = False
-    is_restarted: bool = False
 
     @property
     def glances(self) -> bool:
@@ -98,7 +100,7 @@ def _thread(pid: int, thread: int) -> Sleep:
         return Sleep(RUNS)
     number = int(words[0])
     if number in _SLEEPING:
-        return Sleep(TIMER, is_sleep=True, is_restarted=number == _RESTARTED)
+        return Sleep(TIMER, is_sleep=True)
     if number not in _IDLE:
         return Sleep(RUNS)
     if number == _READ and _state(f"/proc/{pid}/task/{thread}/stat")[0] != b"S":
@@ -188,16 +190,36 @@ def system_call_of(pid: int) -> bytes:
         return b""
 
 
-def session_members(leader: int) -> tuple[int, ...]:
-    """The living processes of the session that a process leads, but for itself; by number."""
-    found: list[int] = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal() and int(name) != leader:
-            with contextlib.suppress(OSError, IndexError):
-                words = _read(f"/proc/{name}/stat").rsplit(b") ", 1)[1].split()
-                if int(words[3]) == leader and words[0] not in (b"Z", b"X"):
-                    found.append(int(name))
-    return tuple(sorted(found))
+def sleep_mark(pid: int) -> bytes:
+    """What tells one sleep of a process from its next one, although it was stopped in between.
+
+    A sleep for a length of time goes on as another system call. One until a point in time is the
+    same call again, but then no other sleep has the same end.
+    """
+    try:
+        words = _read(f"/proc/{pid}/syscall").split()
+        if words[0] == RESTARTED:
+            return RESTARTED
+        if words[0] == b"%d" % _CLOCK_NANOSLEEP and int(words[2], 16) & _UNTIL:
+            with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+                memory.seek(int(words[3], 16))
+                return memory.read(16)
+    except (OSError, IndexError):
+        pass
+    return b""
+
+
+def session_members(*leaders: int) -> dict[int, list[int]]:
+    """The living processes of the sessions that some processes lead, but for these themselves."""
+    found: dict[int, list[int]] = {}
+    names = [each for each in os.listdir("/proc") if each.isdecimal()] if leaders else []
+    for pid in sorted(map(int, names)):
+        with contextlib.suppress(OSError, IndexError):
+            words = _read(f"/proc/{pid}/stat").rsplit(b") ", 1)[1].split()
+            session = int(words[3])
+            if session in leaders and pid != session and words[0] not in (b"Z", b"X"):
+                found.setdefault(session, []).append(pid)
+    return found
 
 
 def missing() -> str:

@@ -6,9 +6,10 @@ Whoever never comes to rest is named, with what keeps it from that.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.errors import RefusedError
 from harness.live import locks
@@ -19,10 +20,13 @@ from harness.live.processes import Process
 from harness.live.quiescence import (
     ASLEEP,
     GONE,
+    RESTARTED,
     RUNS,
     TIMER,
+    Sleep,
     has_ended,
     session_members,
+    sleep_mark,
     sleep_of,
     state_of,
 )
@@ -56,12 +60,11 @@ class Settler:
             if not self._at_rest():
                 gate.pump(PROCESS_PAUSE_S)
                 continue
-            if not gate.pump() and gate.version == version and not self._hold_timers():
+            if not gate.pump() and gate.version == version:
                 break
-        for process in gate.processes:
-            if process.name not in self._known:
-                self._known.add(process.name)
-                self.refuse_children(process)
+        new = [process for process in gate.processes if process.name not in self._known]
+        self._known.update(process.name for process in new)
+        self.refuse_children(new)
 
     # --- requests that nobody else can notice -------------------------------------------------
 
@@ -142,7 +145,9 @@ class Settler:
                 and sleep_of(lane.talk.backend_pid).kind != ASLEEP
             ):
                 return False
-        return all(self._is_quiet(process) for process in gate.processes)
+        # Everybody is looked at, whoever runs: a sleep is to be held before it is over.
+        quiet = [self._is_quiet(process) for process in gate.processes]
+        return all(quiet)
 
     def _is_quiet(self, process: Process) -> bool:
         """Whether a process cannot move; the order of the looks is that of the proof."""
@@ -155,40 +160,39 @@ class Settler:
         sleep = sleep_of(process.pid)
         if sleep.kind in (RUNS, GONE):
             return False
-        if process.waking and sleep.is_restarted:
+        if process.waking and sleep.is_sleep and sleep_mark(process.pid) in process.slept:
             return False  # its sleep goes on where it was stopped, and is not over yet
-        process.sleep, process.waking = sleep, False
-        return True
+        process.waking = False
+        return not self._hold_timer(process, sleep)
 
     def _lanes_of(self, process: Process) -> Iterator[Lane]:
         return (lane for lane in self.gate.lanes if lane.process is process and not lane.over)
 
-    def _hold_timers(self) -> bool:
-        """Stop who sleeps for a time, so that only a choice lets it go on; whether anybody was."""
-        held = False
-        for process in self.gate.processes:
-            if not process.alive or process.stopped or process.sleep.kind != TIMER:
-                continue
-            if any(lane.held or lane.running for lane in self._lanes_of(process)):
-                continue  # it waits for an answer, and looks at a clock besides
-            if not process.sleep.is_sleep:
-                raise RefusedError(
-                    f"uncontrolled timer: {process.name} waits for input or for "
-                    f"{process.sleep.timeout_ms} ms (-1: unknown), which nobody can hold here; "
-                    "only sleep() and nanosleep() of a service can be held"
-                )
-            process.send(signal.SIGSTOP)
-            while state_of(process.pid) not in (b"T", b"Z", b"X", b""):
-                time.sleep(0)
-            held = True
-        return held
-
-    def refuse_children(self, process: Process) -> None:
-        """A service that starts processes of its own cannot be judged: nobody watches those."""
-        if process.alive and (children := session_members(process.pid)):
+    def _hold_timer(self, process: Process, sleep: Sleep) -> bool:
+        """Stop who sleeps for a time, so that only a choice lets it go on; whether it was."""
+        if sleep.kind != TIMER:
+            return False
+        if any(lane.held or lane.running for lane in self._lanes_of(process)):
+            return False  # it waits for an answer, and looks at a clock besides
+        if not sleep.is_sleep:
             raise RefusedError(
-                f"forks: {process.name} has started {len(children)} process(es) of its own, which "
-                "nobody watches; start each as a service of the scenario, or with exec"
+                f"uncontrolled timer: {process.name} waits for input or for "
+                f"{sleep.timeout_ms} ms (-1: unknown), which nobody can hold here; "
+                "only sleep() and nanosleep() of a service can be held"
+            )
+        process.slept = tuple(filter(None, (RESTARTED, sleep_mark(process.pid))))
+        process.send(signal.SIGSTOP)
+        while state_of(process.pid) not in (b"T", b"Z", b"X", b""):
+            os.sched_yield()
+        return True
+
+    def refuse_children(self, processes: Sequence[Process]) -> None:
+        """A service that starts processes of its own cannot be judged: nobody watches those."""
+        living = {process.pid: process for process in processes if process.alive}
+        for leader, children in session_members(*living).items():
+            raise RefusedError(
+                f"forks: {living[leader].name} has started {len(children)} process(es) of its own, "
+                "which nobody watches; start each as a service of the scenario, or with exec"
             )
 
     # --- who does not rest ----------------------------------------------------------------------

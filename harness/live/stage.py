@@ -19,7 +19,8 @@ from harness.findings.finding import Violation
 from harness.history import Event, History, digest
 from harness.invariants import Judge
 from harness.live import servers
-from harness.live.client import Client, ServerError
+from harness.live.client import ServerError
+from harness.live.databases import Database
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import BLOCKED, ORPHAN, Lane
@@ -76,18 +77,18 @@ class LiveStage:
         self._latest: dict[str, Act] = {}
         self._told_ends: set[str] = set()
         self._server: servers.Server | None = None
-        self._database = ""
+        self._database: Database | None = None
 
     # --- the beginning and the end --------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self._deploy(self.world)
         server = self._server = servers.shared()
-        self._database = server.clone(server.template(self.world.schema))
-        self.gate = Gate(server.connect, self._database)
+        self._database = server.databases.take(self.world.schema)
+        self.gate = Gate(server.connect, self._database.name)
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
-            self.world.client = Client(server.place, self._database)
+            self.world.client = self._database.client
             for recipe in self.world.recipes.values():
                 self.services[recipe.name] = Incarnations(recipe, self.gate)
             for service in self.services.values():
@@ -107,10 +108,8 @@ class LiveStage:
         self.gate.close()
         for lane in self.gate.lanes:
             lane.forget_backend()
-        if self.world.client is not None:
-            self.world.client.close()
-        if self._server is not None:
-            self._server.retire(self._database)
+        if self._server is not None and self._database is not None:
+            self._server.databases.give_back(self.world.schema, self._database)
 
     # --- the System protocol --------------------------------------------------------------------
 
@@ -284,6 +283,8 @@ class LiveStage:
                 self._told_ends.add(process.name)
                 name = process.name
                 self._emit("phase", "stopped", lane=name, resource=name, after="stopped")
+        if self.applied and done and all(each.answer.transaction != "I" for each in done):
+            return  # nothing was committed
         lane_of = mine.partition(".")[0] or "harness"
         for name, before, after in self.world.read_observed():
             self._emit("write", "commit", lane=lane_of, resource=name, before=before, after=after)
@@ -329,8 +330,8 @@ class LiveStage:
 
     def judge_ending(self, ending: Ending) -> None:
         """Add what went wrong with the run itself."""
+        self.settler.refuse_children(self.gate.processes)
         for process in self.gate.processes:
-            self.settler.refuse_children(process)
             if process.failure:
                 self._accuse("no_lane_fails", f"{process.name} {process.failure}", LANE_FAILS)
             elif process.alive and signal.SIGTERM in process.signals:

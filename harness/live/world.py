@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from harness.errors import UsageError, closest
 from harness.history import Event
@@ -83,6 +83,21 @@ class LiveWorld:
         if self.client is None:
             raise UsageError("a rule may query while a run goes on, not before")
         return self.client.query(sql)
+
+    @overload
+    def invariant(self, check: F, /) -> F: ...
+
+    @overload
+    def invariant(
+        self,
+        check: None = None,
+        /,
+        *,
+        name: str = "",
+        describe: str = "",
+        on: tuple[str, ...] = (),
+        at_end: bool = False,
+    ) -> Callable[[F], F]: ...
 
     def invariant(
         self,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.invariants import Broken
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.world import LiveWorld
+from harness.scenario import Scenario
 
-SERVICES = Path(__file__).parent / "services"
+ROOT = str(Path(__file__).parents[2])
 
 
 def python(name: str, *arguments: str) -> list[str]:
     """The command line of a service in Python that starts fast."""
-    return [sys.executable, "-S", str(SERVICES / f"{name}.py"), *arguments]
+    return [sys.executable, "-S", "-m", f"tests.live.services.{name}", *arguments]
 
 
 @live_scenario(
@@ -29,7 +31,8 @@ def funding(world: LiveWorld) -> None:
         "create table payments (id serial primary key, amount int not null);"
         "insert into funding values ('BTC', 0)"
     )
-    world.service("funding", python("funding", "1", *sorted(world.guards)))
+    command = python("funding", "1", *sorted(world.guards))
+    world.service("funding", command, environment={"PYTHONPATH": ROOT})
     world.observe("index", "select value from funding")
     world.observe("paid", "select coalesce(sum(amount), 0) from payments")
 
@@ -39,3 +42,44 @@ def funding(world: LiveWorld) -> None:
         index, paid = world.value("index"), world.value("paid")
         if index != paid:
             raise Broken(f"the index is {index}, but {paid} was paid", resource="index")
+
+
+#: Two accounts, and what services say of themselves.
+BOOKS = (
+    "create table books (name text primary key, amount int not null, hands text not null);"
+    "create table said (id serial primary key, what text not null);"
+    "insert into books values ('ann', 0, ''), ('bob', 0, '')"
+)
+
+
+def scripted(
+    scripts: Mapping[str, Sequence[str]],
+    *,
+    kinds: Sequence[str] = (),
+    step_wall_s: float = 30.0,
+    steps_max: int = 500,
+) -> Scenario:
+    """A scenario of services that do what they are told; ``kinds`` of restarts strike the last."""
+    last = list(scripts)[-1]
+
+    @live_scenario(
+        name="live-scripted",
+        faults=[live_restart(last, kinds=kinds)] if kinds else (),
+        step_wall_s=step_wall_s,
+        steps_max=steps_max,
+    )
+    def deployed(world: LiveWorld) -> None:
+        world.database(BOOKS)
+        for name, script in scripts.items():
+            command = python("script", *script)
+            words = {"ME": name + "{INCARNATION}", "PYTHONPATH": ROOT}
+            world.service(name, command, environment=words)
+        world.observe("hands", "select string_agg(hands, ',' order by name) from books")
+        world.observe("said", "select what from said order by id")
+
+    return deployed
+
+
+def hand(letter: str, *, name: str = "ann") -> str:
+    """A statement that adds a letter to a row: the order of the letters is that of the writes."""
+    return f"update books set hands = hands || '{letter}' where name = '{name}'"

@@ -182,8 +182,8 @@ def test_the_children_of_a_service_are_seen() -> None:
     with program(text) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        (child,) = quiescence.session_members(process.pid)
+        (child,) = quiescence.session_members(process.pid)[process.pid]
         assert child != process.pid
         os.killpg(process.pid, signal.SIGKILL)
         select.select([process.stdout], [], [])
-        until(lambda: quiescence.session_members(process.pid) == ())
+        until(lambda: not quiescence.session_members(process.pid))

@@ -6,11 +6,11 @@ With the argument ``atomic`` it lets the database add instead.
 
 import sys
 
-from wire_client import ask, connect
+from tests.live.services.wire_client import ask, connect
 
 payments, atomic = int(sys.argv[1]), "atomic" in sys.argv
 link = connect()
-index = int(ask(link, "select value from funding where market = 'BTC'"))
+index = int(ask(link, "select value from funding where market = 'BTC'") or 0)
 for _ in range(payments):
     index += 1
     ask(link, "begin")

@@ -9,7 +9,7 @@ class Refused(Exception):
     """The server said no; the argument is the SQLSTATE."""
 
 
-def connect():
+def connect() -> socket.socket:
     address = os.environ["PGHOST"], int(os.environ["PGPORT"])
     link = socket.create_connection(address)
     words = b"user\0postgres\0database\0postgres\0\0"
@@ -18,13 +18,13 @@ def connect():
     return link
 
 
-def ask(link, sql):
+def ask(link: socket.socket, sql: str) -> str | None:
     words = sql.encode() + b"\0"
     link.sendall(b"Q" + struct.pack(">I", len(words) + 4) + words)
     return answer(link)
 
 
-def exactly(link, count):
+def exactly(link: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
         more = link.recv(count - len(data))
@@ -34,7 +34,7 @@ def exactly(link, count):
     return data
 
 
-def answer(link):
+def answer(link: socket.socket) -> str | None:
     """The first value of the last row, as text."""
     value, code = None, ""
     while True:
