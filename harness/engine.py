@@ -77,6 +77,13 @@ class Run:
         return bool(self.violations)
 
     @property
+    def order(self) -> str:
+        """What the schedule needs: real processes, the lockstep of trio, or any order of tasks."""
+        if self.scenario.stage is not None:
+            return "real"
+        return "batch-legal" if self.batch_legal else "any"
+
+    @property
     def vacuous(self) -> bool:
         """Whether no restart overlapped a write: such a run proves nothing."""
         return not self.overlapped

@@ -83,3 +83,15 @@ def scripted(
 def hand(letter: str, *, name: str = "ann") -> str:
     """A statement that adds a letter to a row: the order of the letters is that of the writes."""
     return f"update books set hands = hands || '{letter}' where name = '{name}'"
+
+
+@live_scenario(name="live-moody", faults=[live_restart("moody", kinds=["overlap"])])
+def moody(world: LiveWorld) -> None:
+    """A service that draws lots: nobody can make it do the same twice."""
+    world.database(BOOKS)
+    text = (
+        "import os; from tests.live.services.wire_client import ask, connect; link = connect(); "
+        "[ask(link, f\"select '{os.urandom(4).hex()}'\") for _ in range(2)]"
+    )
+    world.service("moody", [sys.executable, "-S", "-c", text], environment={"PYTHONPATH": ROOT})
+    world.observe("hands", "select count(*) from books")

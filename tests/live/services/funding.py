@@ -13,7 +13,6 @@ link = connect()
 index = int(ask(link, "select value from funding where market = 'BTC'") or 0)
 for _ in range(payments):
     index += 1
-    ask(link, "begin")
-    ask(link, f"update funding set value = {'value + 1' if atomic else index}")
-    ask(link, "insert into payments (amount) values (1)")
+    update = f"update funding set value = {'value + 1' if atomic else index}"
+    ask(link, f"begin; {update}; insert into payments (amount) values (1)")
     ask(link, "commit")
