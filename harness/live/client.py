@@ -15,6 +15,8 @@ from harness.live.wire import messages, rows_of
 Row = tuple[str | None, ...]
 #: How long a query of the harness itself may take, in seconds.
 QUERY_WAIT_S = 60.0
+#: How long it may wait for a lock of a service: rules cannot read what is locked exclusively.
+LOCK_WAIT_S = 5
 
 
 class ServerError(UntrustworthyError):
@@ -34,7 +36,14 @@ class Client:
         self._socket.settimeout(QUERY_WAIT_S)
         try:
             self._socket.connect(str(place))
-            words = f"user\0{user}\0database\0{database}\0application_name\0changeover\0\0".encode()
+            options = {
+                "user": user,
+                "database": database,
+                "application_name": "changeover",
+                "options": f"-c lock_timeout={LOCK_WAIT_S}s",
+            }
+            pairs = "".join(f"{name}\0{value}\0" for name, value in options.items())
+            words = pairs.encode() + b"\0"
             self._socket.sendall(struct.pack(">II", len(words) + 8, 196608) + words)
             self._answer()
         except BaseException:
@@ -68,7 +77,11 @@ class Client:
                 if kind == ord("E"):
                     refused = _refusal(message)
                 collected += message
-            data = self._socket.recv(65_536)
+            try:
+                data = self._socket.recv(65_536)
+            except TimeoutError:
+                words = f"PostgreSQL has no answer for the harness within {QUERY_WAIT_S:g} s"
+                raise ServerError(words, "57014") from None
             if not data:
                 raise ServerError(*(refused if refused[1] else ("the server is gone", "08006")))
             self._buffer += data

@@ -25,10 +25,11 @@ select format('%I.%I', nspname, relname),
    where attrelid = c.oid and attnum > 0 and not attisdropped and attgenerated = '')
 from pg_class c join pg_namespace n on n.oid = relnamespace
 where relkind = 'r' and {_OWN} order by c.oid"""
-_SEQUENCES = f"""
+_NAMES = """
 select format('%I.%I', nspname, relname)
 from pg_class c join pg_namespace n on n.oid = relnamespace
-where relkind = 'S' and {_OWN} order by c.oid"""
+where relkind = '{}' and {} order by c.oid"""
+_SEQUENCES, _MATERIALIZED = _NAMES.format("S", _OWN), _NAMES.format("m", _OWN)
 #: Everything that was made by SQL and is no row of a table.
 _SHAPE = f"""
 select md5(string_agg(what, ' ' order by what)) from (
@@ -134,6 +135,8 @@ def _copied(client: Client) -> str:
         if columns and client.query(f"select 1 from {copy} limit 1"):
             fill = f"insert into {table} ({columns}) overriding system value"
             steps.append(f"{fill} select {columns} from {copy}")
+    for (view,) in client.query(_MATERIALIZED):
+        steps.append(f"refresh materialized view {view}")
     for (sequence,) in client.query(_SEQUENCES):
         value, called = client.query(f"select last_value, is_called from {sequence}")[0]
         is_called = "true" if called == "t" else "false"

@@ -254,7 +254,7 @@ class Gate:
         lane.hang_up()
 
     def has_read_all(self, process: Process) -> bool:
-        """Whether a process has taken in everything that was sent to it."""
+        """Whether a process has taken in everything that was sent to it, or all it waits for."""
         port = self._listeners[process.name].getsockname()[1]
         for lane in self.lanes:
             if lane.process is process and lane.client.open:
@@ -262,7 +262,8 @@ class Gate:
                     return False
                 if lane.server is not None and not lane.talk.ready and not lane.is_cancel:
                     return False
-                if self.sockets.unread(lane.port, port):
+                unread, inode = self.sockets.ask(lane.port, port) or (0, 0)
+                if unread and not quiescence.waits_elsewhere(process.pid, inode):
                     return False
         return True
 

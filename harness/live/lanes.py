@@ -7,6 +7,7 @@ on as soon as the answer is complete.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections import deque
@@ -137,7 +138,8 @@ class Lane:
     def note_backend(self) -> None:
         """The server has said which process of it serves this lane: remember it beyond its end."""
         if self.backend is None and self.talk.backend_pid:
-            self.backend = os.pidfd_open(self.talk.backend_pid)
+            with contextlib.suppress(ProcessLookupError):  # it has refused us, and is gone
+                self.backend = os.pidfd_open(self.talk.backend_pid)
 
     def hang_up(self) -> None:
         """Close both ends."""

@@ -43,6 +43,8 @@ _IDLE: dict[int, int | None] = {
     441: 3,  # epoll_pwait2
     449: 3,  # futex_waitv
 }
+#: What waits for one socket and nothing else: read, recvfrom, recvmsg.
+_ONE_SOCKET = frozenset((_READ, 45, 47))
 #: Of these the timeout is a number of milliseconds, and -1 is for ever; of all others a pointer.
 _MILLISECONDS = frozenset((7, 232, 281))
 #: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
@@ -150,6 +152,11 @@ class Sockets:
 
     def unread(self, port: int, peer_port: int) -> int | None:
         """The bytes that the owner of ``port`` has not read of this connection; nothing if gone."""
+        found = self.ask(port, peer_port)
+        return None if found is None else found[0]
+
+    def ask(self, port: int, peer_port: int) -> tuple[int, int] | None:
+        """The same, and the number (inode) by which ``/proc/PID/fd`` knows the socket."""
         here = socket.inet_aton("127.0.0.1") + bytes(12)
         body = (
             struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFF)
@@ -163,8 +170,20 @@ class Sockets:
         answer = self._netlink.recv(4096)
         if struct.unpack_from("=H", answer, 4)[0] == _NLMSG_ERROR:
             return None
-        unread: int = struct.unpack_from("=I", answer, 16 + 4 + 48 + 4)[0]
-        return unread
+        unread, _, _, inode = struct.unpack_from("=IIII", answer, 16 + 4 + 48 + 4)
+        return unread, inode
+
+
+def waits_elsewhere(pid: int, inode: int) -> bool:
+    """Whether all that can wake a process is to come on another socket than the one asked about."""
+    try:
+        words = _read(f"/proc/{pid}/syscall").split()
+        if len(os.listdir(f"/proc/{pid}/task")) > 1 or int(words[0]) not in _ONE_SOCKET:
+            return False
+        place = os.readlink(f"/proc/{pid}/fd/{int(words[1], 16)}")
+    except (OSError, IndexError, ValueError):
+        return False
+    return place.startswith("socket:") and place != f"socket:[{inode}]"
 
 
 def has_ended(pidfd: int) -> bool:

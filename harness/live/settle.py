@@ -215,8 +215,9 @@ class Settler:
 
 
 def is_dead(lane: Lane) -> bool:
-    """Whether the client of a lane died of a signal of ours: what it had sent may be lost."""
-    return lane.client_gone and not lane.process.alive and signal.SIGKILL in lane.process.signals
+    """Whether the client of a lane died of a signal: what it was about to send may be lost."""
+    status = lane.process.status
+    return lane.client_gone and status is not None and status < 0
 
 
 def is_closing(lane: Lane) -> bool:

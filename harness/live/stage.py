@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -101,15 +102,17 @@ class LiveStage:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for process in self.gate.processes:
-            process.end()
-        for lane in self.gate.lanes:
-            self.settler.thaw(lane)
-        self.gate.close()
-        for lane in self.gate.lanes:
-            lane.forget_backend()
-        if self._server is not None and self._database is not None:
-            self._server.databases.give_back(self.world.schema, self._database)
+        with ExitStack() as stack:  # whatever fails, all the rest is done
+            if self._server is not None and self._database is not None:
+                databases = self._server.databases
+                stack.callback(databases.give_back, self.world.schema, self._database)
+            for lane in self.gate.lanes:
+                stack.callback(lane.forget_backend)
+            stack.callback(self.gate.close)
+            for lane in self.gate.lanes:
+                stack.callback(self.settler.thaw, lane)
+            for process in self.gate.processes:
+                stack.callback(process.end)
 
     # --- the System protocol --------------------------------------------------------------------
 

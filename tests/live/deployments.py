@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from harness.invariants import Broken
 from harness.live.scenario import live_restart, live_scenario
@@ -14,9 +15,17 @@ from harness.scenario import Scenario
 ROOT = str(Path(__file__).parents[2])
 
 
-def python(name: str, *arguments: str) -> list[str]:
-    """The command line of a service in Python that starts fast."""
-    return [sys.executable, "-S", "-m", f"tests.live.services.{name}", *arguments]
+class Command(TypedDict):
+    """How a service is started."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+def python(name: str, *arguments: str, **environment: str) -> Command:
+    """A service in Python that starts fast."""
+    command = [sys.executable, "-S", "-m", f"tests.live.services.{name}", *arguments]
+    return Command(command=command, environment={"PYTHONPATH": ROOT, **environment})
 
 
 @live_scenario(
@@ -26,13 +35,17 @@ def python(name: str, *arguments: str) -> list[str]:
 )
 def funding(world: LiveWorld) -> None:
     """A funding index, kept by a service that is started once more before the old one has ended."""
+    rules(world)
+    world.service("funding", **python("funding", "1", *sorted(world.guards)))
+
+
+def rules(world: LiveWorld) -> None:
+    """A funding index, payments, and that the one is the sum of the others."""
     world.database(
         "create table funding (market text primary key, value int not null);"
         "create table payments (id serial primary key, amount int not null);"
         "insert into funding values ('BTC', 0)"
     )
-    command = python("funding", "1", *sorted(world.guards))
-    world.service("funding", command, environment={"PYTHONPATH": ROOT})
     world.observe("index", "select value from funding")
     world.observe("paid", "select coalesce(sum(amount), 0) from payments")
 
@@ -71,9 +84,7 @@ def scripted(
     def deployed(world: LiveWorld) -> None:
         world.database(BOOKS)
         for name, script in scripts.items():
-            command = python("script", *script)
-            words = {"ME": name + "{INCARNATION}", "PYTHONPATH": ROOT}
-            world.service(name, command, environment=words)
+            world.service(name, **python("script", *script, ME=name + "{INCARNATION}"))
         world.observe("hands", "select string_agg(hands, ',' order by name) from books")
         world.observe("said", "select what from said order by id")
 

@@ -13,7 +13,7 @@ def packet(code: int, body: bytes = b"") -> bytes:
     return struct.pack(">II", len(body) + 8, code) + body
 
 
-STARTUP = packet(196608, b"user\0ann\0database\0books\0\0")
+STARTUP = packet(196608, b"user\0postgres\0database\0books\0\0")
 SSL, GSS = packet(80877103), packet(80877104)
 SYNC, FLUSH, TERMINATE = message("S"), message("H"), message("X")
 

@@ -25,9 +25,9 @@ if missing := quiescence.missing():
 
 
 @contextmanager
-def program(text: str) -> Iterator[subprocess.Popen[bytes]]:
+def program(text: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process; it is killed in the end."""
-    command = [sys.executable, "-I", "-S", "-c", text]
+    command = [sys.executable, "-I", "-S", "-c", text, *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         try:
@@ -187,3 +187,22 @@ def test_the_children_of_a_service_are_seen() -> None:
         os.killpg(process.pid, signal.SIGKILL)
         select.select([process.stdout], [], [])
         until(lambda: not quiescence.session_members(process.pid))
+
+
+def test_who_waits_for_one_socket_is_not_woken_by_another() -> None:
+    text = (
+        "import socket, sys\n"
+        "one, other = (socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in 'ab')\n"
+        "other.recv(1)"
+    )
+    with closing(Sockets()) as sockets, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with program(text, str(port)) as process:
+            accepted = [server.accept()[0] for _ in "ab"]
+            found = [sockets.ask(each.getpeername()[1], port) for each in accepted]
+            inodes = [each[1] for each in found if each is not None]
+            until(lambda: sleep_of(process.pid).kind == ASLEEP)
+            assert quiescence.waits_elsewhere(process.pid, inodes[0])
+            assert not quiescence.waits_elsewhere(process.pid, inodes[1])
+            for each in accepted:
+                each.close()

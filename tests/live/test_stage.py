@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from harness.engine import Run, execute
+from harness.live.processes import Process
+from harness.live.settle import Settler
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Option
+from tests.live import postgres_bytes
 from tests.live.deployments import hand, scripted
 
 pytestmark = pytest.mark.usefixtures("walls")
@@ -154,6 +159,39 @@ def test_who_listens_is_told_in_the_step_that_notifies() -> None:
     scenario = scripted({"l": listener, "n": ["notify ticks", hand("n")]})
     made = run(scenario, "l#1.0: listen", "n#1.0: notify")
     assert set(made.offered[2]) == {"l#1.0: " + hand("l")[:72], "n#1.0: " + hand("n")[:72]}
+
+
+def test_a_cancel_is_a_choice_and_strikes_who_waits_for_a_lock() -> None:
+    holder = ["begin", hand("h"), "commit"]
+    scenario = scripted({"h": holder, "w": ["cancel:" + hand("w")]})
+    made = run(scenario, "h#1.0: update", "w#1.0: update", "w#1.1: cancel")
+    assert last(made, "said") == "57014" and last(made, "hands") == "h,"
+    waits = run(scenario, "h#1.0: update", "w#1.0: update", "h#1.0: commit", "w#1.1: cancel")
+    assert last(waits, "hands") == "hw,"
+
+
+def test_what_arrives_while_we_look_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right after a process was found asleep, something comes from it after all."""
+    scenario = scripted({"a": [hand("a"), "pause:"]})
+    assert scenario.stage is not None
+    real, late = Settler._is_quiet, list[socket.socket]()
+
+    def look(settler: Settler, process: Process) -> bool:
+        quiet = real(settler, process)
+        if late:
+            with contextlib.suppress(BlockingIOError):
+                late[0].recv(10_000, socket.MSG_DONTWAIT)
+        elif quiet:
+            (listener,) = settler.gate._listeners.values()
+            late.append(socket.create_connection(listener.getsockname()))
+            late[0].sendall(postgres_bytes.STARTUP + postgres_bytes.query("select 1"))
+        return quiet
+
+    monkeypatch.setattr(Settler, "_is_quiet", look)
+    with scenario.stage(scenario, seed=0, variant={}) as stage:
+        found = [option.label for option in stage.options()]
+        late[0].close()
+    assert "a#1.1: select 1" in found
 
 
 def test_nobody_can_move_is_a_violation_that_says_who_waits_for_what() -> None:

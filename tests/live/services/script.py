@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.live.services.wire_client import Refused, ask, connect
+from tests.live.services.wire_client import Refused, answer, ask, connect, keys
 
 
 def spin(link: socket.socket, argument: str) -> None:
@@ -41,6 +41,20 @@ def unread(link: socket.socket, argument: str) -> None:
     signal.pause()
 
 
+def cancel(link: socket.socket, argument: str) -> None:
+    """Ask something in vain: from a second connection it is cancelled while it waits."""
+    address = os.environ["PGHOST"], int(os.environ["PGPORT"])
+    words = argument.encode() + b"\0"
+    link.sendall(b"Q" + struct.pack(">I", len(words) + 4) + words)
+    with socket.create_connection(address) as other:
+        other.sendall(struct.pack(">IIII", 16, 80877102, *keys[link]))
+        other.recv(1)
+    try:
+        answer(link)
+    except Refused as error:
+        ask(link, f"insert into said (what) values ('{error}')")
+
+
 def mute(link: socket.socket, argument: str) -> None:
     address = os.environ["PGHOST"], int(os.environ["PGPORT"])
     with socket.create_connection(address):
@@ -60,6 +74,7 @@ DEEDS: dict[str, Callable[[socket.socket, str], object]] = {
     "exit": leave,
     "unread": unread,
     "mute": mute,
+    "cancel": cancel,
 }
 
 link = connect()

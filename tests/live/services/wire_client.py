@@ -9,6 +9,10 @@ class Refused(Exception):
     """The server said no; the argument is the SQLSTATE."""
 
 
+#: What a cancel has to name, for each connection: a process of the server, and a secret.
+keys: dict[socket.socket, tuple[int, ...]] = {}
+
+
 def connect() -> socket.socket:
     address = os.environ["PGHOST"], int(os.environ["PGPORT"])
     link = socket.create_connection(address)
@@ -43,6 +47,8 @@ def answer(link: socket.socket) -> str | None:
         if kind == b"D":
             length = struct.unpack_from(">i", body, 2)[0]
             value = None if length < 0 else body[6 : 6 + length].decode()
+        elif kind == b"K":
+            keys[link] = struct.unpack(">II", body)
         elif kind == b"E":
             code = next(part[1:].decode() for part in body.split(b"\0") if part[:1] == b"C")
         elif kind == b"Z":
