@@ -18,6 +18,7 @@ from harness.live import quiescence
 from harness.live.lanes import HANDED_ON_MAX, Completion, Lane, Stream
 from harness.live.processes import WRITTEN_MAX, Process
 from harness.live.quiescence import Sockets
+from harness.live.sleeps import Sleeps
 from harness.live.wire import (
     AUTHENTICATION,
     CANCEL,
@@ -69,6 +70,8 @@ class Gate:
         self._watch(listener.fileno(), partial(self._accept, process, listener))
         self._watch(process.output.fileno(), partial(self._written, process))
         self._watch(process.pidfd, partial(self._ended, process))
+        if process.sleeps is not None:
+            self._watch(process.sleeps.listener, partial(self._sleeps, process.sleeps))
 
     def _watch(self, number: int, handler: Callable[[int], None]) -> None:
         self._handlers[number] = handler
@@ -114,6 +117,10 @@ class Gate:
                 f"{process.name} floods its output: more than {WRITTEN_MAX:,} bytes; "
                 f"it begins with {process.words[:200]!r}"
             )
+
+    def _sleeps(self, sleeps: Sleeps, mask: int) -> None:
+        if not sleeps.take():
+            self._forget(sleeps.listener)
 
     def _ended(self, process: Process, mask: int) -> None:
         self._forget(process.pidfd)
@@ -226,7 +233,6 @@ class Gate:
         """Let the oldest held request of a lane pass."""
         request = lane.held.popleft()
         lane.choices += 1
-        lane.process.waking = False
         self.version += 1
         if request.kind == CANCEL or lane.talk.release(request):
             lane.running = request

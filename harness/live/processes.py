@@ -12,12 +12,13 @@ import ctypes
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.errors import UsageError
-from harness.live import quiescence
+from harness.live import quiescence, sleeps
 
 _PR_SET_PDEATHSIG = 1
 #: How much of what a process writes is kept, and how much it may write at all, in bytes.
@@ -32,6 +33,18 @@ def dies_with_us(number: int = signal.SIGKILL) -> Callable[[], None]:
 
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    return prepare
+
+
+def _prepared(channel: socket.socket, *, holds: bool) -> Callable[[], None]:
+    """What a service does before it becomes its own program."""
+    dies, told = dies_with_us(), sleeps.hold_sleeps(channel) if holds else None
+
+    def prepare() -> None:
+        dies()
+        if told is not None:
+            told()
 
     return prepare
 
@@ -56,6 +69,8 @@ class Process:
         self.signals: list[int] = []
         self.written = 0
         self._kept = bytearray()
+        ours, theirs = socket.socketpair()
+        holds = not sleeps.missing()
         try:
             self._popen = subprocess.Popen(
                 list(command),
@@ -65,30 +80,26 @@ class Process:
                 env=dict(environment),
                 cwd=directory,
                 start_new_session=True,
-                preexec_fn=dies_with_us(),  # noqa: PLW1509  (this process has one thread)
+                preexec_fn=_prepared(theirs, holds=holds),  # noqa: PLW1509  (we are one thread)
             )
-        except OSError as error:
+            self.sleeps = sleeps.Sleeps(socket.recv_fds(ours, 1, 1)[1][0]) if holds else None
+        except (OSError, subprocess.SubprocessError) as error:
             raise UsageError(f"{self.name} cannot be started: {error}") from None
+        finally:
+            ours.close()
+            theirs.close()
         self.pid = self._popen.pid
         self.pidfd = os.pidfd_open(self.pid)
         assert self._popen.stdout is not None
         self.output = self._popen.stdout
         os.set_blocking(self.output.fileno(), False)
         self.status: int | None = None
-        self.stopped = False
-        #: It was let go on after a sleep, and has not been seen to do anything since.
-        self.waking = False
-        self.sleeps = 0
-        #: The marks of the sleep in which it was stopped.
-        self.slept: tuple[bytes, ...] = ()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it is dead."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
-            if number not in (signal.SIGSTOP, signal.SIGCONT):
-                self.signals.append(number)
-            self.stopped = number == signal.SIGSTOP or (self.stopped and number != signal.SIGCONT)
+            self.signals.append(number)
 
     def read_output(self) -> bool:
         """Take in what it has written; whether more may come."""
@@ -139,6 +150,8 @@ class Process:
             pass
         self.output.close()
         os.close(self.pidfd)
+        if self.sleeps is not None:
+            self.sleeps.close()
 
 
 def _kill(pid: int, *, session: int) -> None:

@@ -48,17 +48,12 @@ _ONE_SOCKET = frozenset((_READ, 45, 47))
 #: Of these the timeout is a number of milliseconds, and -1 is for ever; of all others a pointer.
 _MILLISECONDS = frozenset((7, 232, 281))
 #: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
-_RESTARTED, _CLOCK_NANOSLEEP = 219, 230
-_SLEEPING = frozenset((35, _RESTARTED, _CLOCK_NANOSLEEP))
-#: TIMER_ABSTIME: the sleep ends at a point in time.
-_UNTIL = 1
+_SLEEPING = frozenset((35, 219, 230))
 #: PF_EXITING of a process's flags: its registers still show the last system call.
 _EXITING = 4
 #: How long a timer may be that only looks for Ctrl-C while it waits for an answer (psycopg's).
 GLANCE_MS = 100
 
-#: The mark of a sleep that goes on after its process was stopped.
-RESTARTED = b"%d" % _RESTARTED
 RUNS, ASLEEP, TIMER, GONE = "runs", "asleep", "timer", "gone"
 _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
 
@@ -207,25 +202,6 @@ def system_call_of(pid: int) -> bytes:
         return _read(f"/proc/{pid}/syscall").split()[0]
     except (OSError, IndexError):
         return b""
-
-
-def sleep_mark(pid: int) -> bytes:
-    """What tells one sleep of a process from its next one, although it was stopped in between.
-
-    A sleep for a length of time goes on as another system call. One until a point in time is the
-    same call again, but then no other sleep has the same end.
-    """
-    try:
-        words = _read(f"/proc/{pid}/syscall").split()
-        if words[0] == RESTARTED:
-            return RESTARTED
-        if words[0] == b"%d" % _CLOCK_NANOSLEEP and int(words[2], 16) & _UNTIL:
-            with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-                memory.seek(int(words[3], 16))
-                return memory.read(16)
-    except (OSError, IndexError):
-        pass
-    return b""
 
 
 def session_members(*leaders: int) -> dict[int, list[int]]:

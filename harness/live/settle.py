@@ -6,13 +6,11 @@ Whoever never comes to rest is named, with what keeps it from that.
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import RefusedError
-from harness.live import locks
+from harness.live import locks, sleeps
 from harness.live.client import Client
 from harness.live.gate import Gate
 from harness.live.lanes import BOOT, Lane
@@ -20,15 +18,11 @@ from harness.live.processes import Process
 from harness.live.quiescence import (
     ASLEEP,
     GONE,
-    RESTARTED,
     RUNS,
-    TIMER,
     Sleep,
     has_ended,
     session_members,
-    sleep_mark,
     sleep_of,
-    state_of,
 )
 from harness.live.wire import CANCEL, TERMINATE
 
@@ -145,46 +139,33 @@ class Settler:
                 and sleep_of(lane.talk.backend_pid).kind != ASLEEP
             ):
                 return False
-        # Everybody is looked at, whoever runs: a sleep is to be held before it is over.
-        quiet = [self._is_quiet(process) for process in gate.processes]
-        return all(quiet)
+        return all(self._is_quiet(process) for process in gate.processes)
 
     def _is_quiet(self, process: Process) -> bool:
         """Whether a process cannot move; the order of the looks is that of the proof."""
         if not process.alive:
             return not any(lane.process is process and lane.client.open for lane in self.gate.lanes)
-        if process.stopped:
-            return signal.SIGKILL not in process.signals and not has_ended(process.pidfd)
         if has_ended(process.pidfd) or not self.gate.has_read_all(process):
             return False
         sleep = sleep_of(process.pid)
         if sleep.kind in (RUNS, GONE):
             return False
-        if process.waking and sleep.is_sleep and sleep_mark(process.pid) in process.slept:
-            return False  # its sleep goes on where it was stopped, and is not over yet
-        process.waking = False
-        return not self._hold_timer(process, sleep)
+        return sleep.kind == ASLEEP or self._is_held(process, sleep)
 
     def _lanes_of(self, process: Process) -> Iterator[Lane]:
         return (lane for lane in self.gate.lanes if lane.process is process and not lane.over)
 
-    def _hold_timer(self, process: Process, sleep: Sleep) -> bool:
-        """Stop who sleeps for a time, so that only a choice lets it go on; whether it was."""
-        if sleep.kind != TIMER:
-            return False
+    def _is_held(self, process: Process, sleep: Sleep) -> bool:
+        """Whether nothing but a choice ends the timer in which a process waits."""
+        if sleep.is_sleep and process.sleeps is not None:
+            return bool(process.sleeps.held)  # if it is not, we are about to be told
         if any(lane.held or lane.running for lane in self._lanes_of(process)):
-            return False  # it waits for an answer, and looks at a clock besides
-        if not sleep.is_sleep:
-            raise RefusedError(
-                f"uncontrolled timer: {process.name} waits for input or for "
-                f"{sleep.timeout_ms} ms (-1: unknown), which nobody can hold here; "
-                "only sleep() and nanosleep() of a service can be held"
-            )
-        process.slept = tuple(filter(None, (RESTARTED, sleep_mark(process.pid))))
-        process.send(signal.SIGSTOP)
-        while state_of(process.pid) not in (b"T", b"Z", b"X", b""):
-            os.sched_yield()
-        return True
+            return True  # it waits for an answer, and looks at a clock besides
+        raise RefusedError(
+            f"uncontrolled timer: {process.name} waits for input or for {sleep.timeout_ms} ms "
+            "(-1: unknown), which nobody can hold here; only sleep() and nanosleep() of a service "
+            f"can be held {sleeps.missing()}".rstrip()
+        )
 
     def refuse_children(self, processes: Sequence[Process]) -> None:
         """A service that starts processes of its own cannot be judged: nobody watches those."""

@@ -26,8 +26,8 @@ from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import BLOCKED, ORPHAN, Lane
 from harness.live.options import Act
-from harness.live.processes import Process
 from harness.live.settle import Settler, is_closing, is_dead
+from harness.live.sleeps import Sleeps
 from harness.live.statements import has_written, target_of
 from harness.live.wire import WireError
 from harness.live.world import LiveWorld
@@ -200,9 +200,9 @@ class LiveStage:
             text = f"SIGTERM to {service.living[0].name}"
             found.append(self._deed(("term", name, count), text, lambda: self._terminate(service)))
         for life in service.living:
-            if life.stopped:
-                key = ("sleep", life.name, life.sleeps)
-                wake = partial(self._wake, life)
+            if life.sleeps is not None and life.sleeps.held:
+                key = ("sleep", life.name, life.sleeps.over)
+                wake = partial(self._wake, life.name, life.sleeps)
                 found.append(self._deed(key, f"{life.name} has slept", wake))
         if self._faults_left and service.restartable:
             for fault in self.scenario.faults:
@@ -245,11 +245,9 @@ class LiveStage:
         old = service.terminate().name
         self._emit("fault", "stop", lane=NEMESIS, resource=old, after="told to stop", peer=old)
 
-    def _wake(self, process: Process) -> None:
-        process.send(signal.SIGCONT)
-        process.waking = True
-        process.sleeps += 1
-        self._emit("note", "has slept", lane=process.name)
+    def _wake(self, name: str, sleeps: Sleeps) -> None:
+        sleeps.let_go()
+        self._emit("note", "has slept", lane=name)
 
     def _strike(self, service: Incarnations, kind: str) -> None:
         self._faults_left -= 1

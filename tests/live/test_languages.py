@@ -62,3 +62,10 @@ def test_a_service_in_c(tmp_path: Path) -> None:
 def test_a_service_with_psycopg() -> None:
     pytest.importorskip("psycopg")
     check(beside([sys.executable, str(SERVICES / "with_psycopg.py")]))
+
+
+def test_a_service_in_javascript() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is needed")
+    check(beside([node, str(SERVICES / "keeper.js")]))

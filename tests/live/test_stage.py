@@ -148,7 +148,7 @@ def test_a_rolling_restart_starts_the_next_one_and_tells_the_old_one_to_stop() -
 
 
 def test_sleeping_is_a_choice_of_its_own() -> None:
-    scenario = scripted({"a": ["sleep:0.5", hand("a")], "b": [hand("b")]})
+    scenario = scripted({"a": ["sleep:3600", hand("a")], "b": [hand("b")]})
     first = run(scenario, "nemesis: a#1 has slept", "a#1.0: update")
     assert last(first, "hands") == "ab,"
     assert last(run(scenario, "b#1.0: update"), "hands") == "ba,"
