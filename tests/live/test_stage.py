@@ -166,6 +166,8 @@ def test_a_cancel_is_a_choice_and_strikes_who_waits_for_a_lock() -> None:
     scenario = scripted({"h": holder, "w": ["cancel:" + hand("w")]})
     made = run(scenario, "h#1.0: update", "w#1.0: update", "w#1.1: cancel")
     assert last(made, "said") == "57014" and last(made, "hands") == "h,"
+    # Who waits is stopped; the cancel strikes all the same, before the lock is released.
+    assert {each[:13] for each in made.offered[3]} == {"h#1.0: commit", "w#1.0: insert"}
     waits = run(scenario, "h#1.0: update", "w#1.0: update", "h#1.0: commit", "w#1.1: cancel")
     assert last(waits, "hands") == "hw,"
 
