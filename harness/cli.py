@@ -25,6 +25,7 @@ Finds the bugs that live between two incarnations of a service.
 commands:
   list      scenarios, guards, planted bugs, faults, saved findings
   run       search scenarios for a schedule that breaks a rule
+  live      the same with real processes on a real PostgreSQL
   fuzz      search until a time limit or Ctrl-C, and remember what was new
   prove     every distinct interleaving within a bound, or how far it got
   replay    run recorded schedules again: FIXED, STILL FAILS or DIVERGED
@@ -86,10 +87,10 @@ def _search_parser(verb: str, what: str, *, time_limit: str) -> _Parser:
     return parser
 
 
-def _run_parser() -> _Parser:
+def _run_parser(verb: str = "run", what: str = "scenarios") -> _Parser:
     parser = _search_parser(
-        "run",
-        "Searches scenarios, all of them if none is named.",
+        verb,
+        f"Searches {what}, all of them if none is named.",
         time_limit="for each scenario, such as 30s",
     )
     parser.add_argument("--schedules", type=int, metavar="N", help="schedules a scenario")
@@ -168,6 +169,7 @@ def _keep_parser() -> _Parser:
 _PARSERS: Mapping[str, Callable[[], _Parser]] = {
     "list": _list_parser,
     "run": _run_parser,
+    "live": lambda: _run_parser("live", "scenarios of real processes"),
     "fuzz": _fuzz_parser,
     "prove": _prove_parser,
     "replay": _replay_parser,
@@ -177,7 +179,7 @@ _PARSERS: Mapping[str, Callable[[], _Parser]] = {
 }
 
 #: The verbs that have a module of their own.
-_HOMES = {"run": "searches", "fuzz": "searches", "prove": "prove"}
+_HOMES = {"run": "searches", "live": "searches", "fuzz": "searches", "prove": "prove"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

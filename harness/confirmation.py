@@ -56,7 +56,7 @@ def finding_of(run: Run) -> Finding:
         deviations=run.deviations,
         steps=run.steps,
         ended_at_ms=run.ended_at_ms,
-        order="batch-legal" if run.batch_legal else "any",
+        order=run.order,
         history=tuple(event.rendered() for event in run.history),
         variant=dict(run.schedule.variant),
         held=run.held,

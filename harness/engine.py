@@ -1,6 +1,6 @@
 """Runs scenarios: one schedule, or as many as it takes.
 
-The engine drives a :class:`~harness.schedule.choices.System` with a chooser, lets the judge look
+The engine drives a :class:`~harness.schedule.stage.Stage` with a chooser, lets the judge look
 after every step, and keeps what is needed to do it all again. After the first violation a run
 goes on first-in-first-out to its end, so that a finding tells what followed.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import shlex
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,27 +16,22 @@ from functools import cached_property
 
 from harness.errors import RefusedError, UntrustworthyError
 from harness.findings.finding import Fact, Violation
-from harness.history import History, derive_seed, relative
-from harness.invariants import Judge, Moment
+from harness.history import History
+from harness.invariants import Moment
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Deviation, Option, Schedule, labels
 from harness.schedule.sandbox import installed
-from harness.schedule.simulation import Ending, Limits, Simulation
+from harness.schedule.simulation import Ending
+from harness.schedule.stage import Stage, Summary
 from harness.schedule.strategies.profiling import Profiler
 from harness.schedule.strategies.protocol import Lesson, Profile, choose_first
-from harness.schedule.workload import WITHOUT
-from harness.world.world import World
+from harness.simulated import Simulated
 
 #: How often the garbage collector runs, in runs of a campaign; never inside a run.
 COLLECT_EVERY = 50
 #: After this share of its limits a run goes on first-in-first-out: an unfair order can keep any
 #: program from finishing, so only what fails to finish under a fair one is accused of it.
 UNFAIR_SHARE = 0.5
-#: The rules that every scenario has, in the words of a report.
-LANE_FAILS = "A service or client that dies of an error of its own stops doing its job."
-STUCK = "When no lane can run and no timer is pending, nothing will ever happen again."
-LIMITED = "A run ends; one that goes on for ever makes no progress that anybody would see."
-
 
 #: The fields of a deviation, kept until somebody wants one.
 Departure = tuple[int, int, str, str, str, str, int]
@@ -82,6 +76,13 @@ class Run:
     def violated(self) -> bool:
         """Whether a rule was broken."""
         return bool(self.violations)
+
+    @property
+    def order(self) -> str:
+        """What the schedule needs: real processes, the lockstep of trio, or any order of tasks."""
+        if self.scenario.stage is not None:
+            return "real"
+        return "batch-legal" if self.batch_legal else "any"
 
     @property
     def vacuous(self) -> bool:
@@ -175,98 +176,81 @@ def execute(
     """
     _collect_now_and_then()
     variant = dict(variant or {})
-    guards, bug = scenario.settings_of(variant)
-    simulation = Simulation(
-        seed=derive_seed(scenario.name, seed),
-        limits=Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s),
-        stall_s=scenario.stall_s,
-        epoch_s=scenario.epoch_s,
-    )
-    world = World(simulation, seed=seed, guards=guards, bug=bug, without=variant.get(WITHOUT, ""))
-    recorder = _Recorder(simulation, world, recorded=recorded, profiled=profiled)
-    with simulation:
-        simulation.faults_left = scenario.faults_max
-        for fault in scenario.faults:
-            fault.allow(world)
-        simulation.spawn("main", scenario.story, world, main=True)
+    stage = (scenario.stage or Simulated)(scenario, seed=seed, variant=variant)
+    recorder = _Recorder(stage, recorded=recorded, profiled=profiled)
+    with stage:
         recorder.until_violation = until_violation
         if clocked is not None:
-            choose = clocked(lambda: simulation.now_ms)
+            choose = clocked(lambda: stage.now_ms)
         recorder.drive(choose, choices_min=1 if clocked else 2)
-        ending = recorder.ending = simulation.ending or recorder.ending
-        stopped = until_violation and world.judge.violations
+        ending = recorder.ending = stage.ending or recorder.ending
+        stopped = until_violation and stage.judge.violations
         if ending.kind not in ("refused", "never yields") and not stopped:
-            judge_ending(simulation, world.judge, ending)
-            world.judge.at_end(simulation.history, Moment(simulation.steps, simulation.now_ms))
-        recorder.covered = world.covered()
-        recorder.notes = tuple(filter(None, (text() for text in world.notes.values())))
-        world.take_measures()
-        wanted = digested and (world.judge.violations or not until_violation)
-        recorder.digest = simulation.digest() if wanted or recorded else ""
+            stage.judge_ending(ending)
+            stage.judge.at_end(stage.history, Moment(stage.steps, stage.now_ms))
+        recorder.summary = stage.summary()
+        wanted = digested and (stage.judge.violations or not until_violation)
+        recorder.digest = stage.digest() if wanted or recorded else ""
     choices = {step: choice for step, choice, *_ in recorder.departures}
     schedule = Schedule(scenario.name, seed, choices, variant)
     return _run_of(scenario, schedule, recorder)
 
 
 def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
-    simulation, world = recorder.simulation, recorder.world
-    judge = world.judge
+    stage, summary = recorder.stage, recorder.summary
+    judge = stage.judge
     return Run(
         scenario=scenario,
         schedule=schedule,
         departures=tuple(recorder.departures),
-        steps=simulation.steps,
-        ended_at_ms=simulation.now_ms,
+        steps=stage.steps,
+        ended_at_ms=stage.now_ms,
         ending=recorder.ending,
         violations=tuple(judge.violations),
         held=judge.held,
         unknown=dict(judge.unknown),
         judged=dict(judge.judged),
-        notes=recorder.notes,
-        blast_radius=world.blast_radius,
-        restarts=world.restarts,
-        writes=world.writes,
-        overlapped=world.overlapped,
-        faults=scenario.faults_max - simulation.faults_left,
-        reached={**dict.fromkeys(scenario.must_reach, 0), **world.reached},
-        batch_legal=simulation.batch_legal,
-        history=simulation.history,
+        notes=summary.notes,
+        blast_radius=summary.blast_radius,
+        restarts=summary.restarts,
+        writes=summary.writes,
+        overlapped=summary.overlapped,
+        faults=summary.faults,
+        reached={**dict.fromkeys(scenario.must_reach, 0), **summary.reached},
+        batch_legal=summary.batch_legal,
+        history=stage.history,
         digest=recorder.digest,
-        taken=labels(simulation.applied) if recorder.recorded else (),
+        taken=labels(stage.applied) if recorder.recorded else (),
         offered=tuple(recorder.offered),
         profile=recorder.profiler.profile if recorder.profiler else None,
-        covered=recorder.covered,
-        operations=dict(world.workload.offered),
+        covered=summary.covered,
+        operations=dict(summary.operations),
     )
 
 
 class _Recorder:
     """Keeps the books of one run while it is driven."""
 
-    def __init__(
-        self, simulation: Simulation, world: World, *, recorded: bool, profiled: bool
-    ) -> None:
-        self.simulation = simulation
-        self.world = world
+    def __init__(self, stage: Stage, *, recorded: bool, profiled: bool) -> None:
+        self.stage = stage
         self.recorded = recorded
         self.profiler = Profiler() if profiled else None
         self.until_violation = False
         self.departures: list[Departure] = []
         self.offered: list[tuple[str, ...]] = []
         self.ending = Ending("finished")
-        self.notes: tuple[str, ...] = ()
-        self.covered: tuple[str, ...] = ()
+        self.summary = Summary()
         self.digest = ""
 
     def drive(self, choose: Chooser, *, choices_min: int) -> None:
         """Run to the end, judging every step; ask where there are so many options at least."""
-        simulation, world, judge = self.simulation, self.world, self.world.judge
-        apply, clock, history = simulation.apply, simulation.clock, simulation.history
+        stage, judge = self.stage, self.stage.judge
+        apply, clock, history = stage.apply, stage.clock, stage.history
         told, violations = history.events, judge.violations
-        fair_from = simulation.limits.steps * UNFAIR_SHARE
-        fair_from_s = simulation.limits.time_s * UNFAIR_SHARE
+        fair_from = stage.limits.steps * UNFAIR_SHARE
+        fair_from_s = stage.limits.time_s * UNFAIR_SHARE
         step, mark = 0, len(told)
-        while options := simulation.options():
+        while options := stage.options():
             step += 1
             index = choose(options, step) if len(options) >= choices_min else 0
             option = options[index]
@@ -281,92 +265,13 @@ class _Recorder:
             apply(option)
             if len(told) > mark or judge.every_step:
                 events = history.since(mark)
-                world.observe(events)
-                judge.after_step(events, Moment(step, simulation.now_ms))
+                stage.observe(events)
+                judge.after_step(events, Moment(step, stage.now_ms))
                 mark = len(told)
             if violations or step >= fair_from or clock.now >= fair_from_s:
                 if violations and self.until_violation:
                     return
                 choose = choose_first
-
-
-def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
-    """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
-    step, at_ms = simulation.steps, simulation.now_ms
-    told: list[BaseException] = []
-    failed = [lane for lane in simulation.lanes.values() if lane.error is not None]
-    # The main lane comes last: what it raises is mostly what another lane has failed with.
-    for lane in sorted(failed, key=lambda lane: lane.name == "main"):
-        for error in _leaves(lane.error):
-            if isinstance(error, KeyboardInterrupt):
-                raise error
-            if not any(error is other for other in told):
-                told.append(error)
-                judge.violations.append(_failure(simulation, lane.name, error))
-    if ending.kind == "stuck":
-        judge.violations.append(
-            Violation(
-                invariant="never_stuck",
-                message=f"No lane can run and no timer is pending:\n{ending.detail}",
-                describe=STUCK,
-                step=step,
-                at_ms=at_ms,
-            )
-        )
-    elif ending.kind in ("step limit", "time limit"):
-        last = labels(simulation.applied[-6:])
-        judge.violations.append(
-            Violation(
-                invariant="finishes_within_limits",
-                message=f"{ending.detail}; the last 6 steps: {'; '.join(last)}",
-                describe=LIMITED,
-                step=step,
-                at_ms=at_ms,
-            )
-        )
-
-
-def _leaves(error: BaseException | None) -> Iterator[BaseException]:
-    """The errors in an error: those of the tasks of a nursery come wrapped in a group."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    elif error is not None:
-        yield error
-
-
-def _failure(simulation: Simulation, lane: str, error: BaseException) -> Violation:
-    """A lane that died of an error, at the step and the time at which it did."""
-    died = next(
-        (
-            event
-            for event in simulation.history
-            if event.kind == "fault" and event.lane == lane and event.operation.startswith("failed")
-        ),
-        None,
-    )
-    assertion = isinstance(error, AssertionError)
-    text = str(error).strip() or "an assertion failed"
-    if not assertion:
-        text = f"{lane} failed: {type(error).__name__}: {str(error).strip()}".rstrip(": ")
-    return Violation(
-        invariant="scenario_assertions" if assertion else "no_lane_fails",
-        message=text,
-        describe="" if assertion else LANE_FAILS,
-        lane=lane,
-        site=_site_of(error),
-        step=died.step if died else simulation.steps,
-        at_ms=died.at_ms if died else simulation.now_ms,
-    )
-
-
-def _site_of(error: BaseException) -> str:
-    """Where the target raised, innermost, as ``path:line function``."""
-    place = ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        if "/trio/" not in frame.filename and "/harness/" not in frame.filename:
-            place = f"{relative(frame.filename)}:{frame.lineno} {frame.name}"
-    return place
 
 
 def follow(schedule: Schedule, deviations: Sequence[Deviation] = ()) -> Chooser:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
 from harness.errors import UsageError, closest
+from harness.schedule.stage import Stage
 from harness.schedule.workload import WITHOUT
 from harness.world.service import RESTART_KINDS
 
@@ -109,6 +110,8 @@ class Scenario:
     epoch_s: float = 1_767_225_600.0
     must_reach: tuple[str, ...] = ()
     module: str = ""
+    #: What runs it, if not the simulation.
+    stage: Callable[..., Stage] | None = None
 
     def variant(self, *, guards: str | None = None, bug: str | None = None) -> dict[str, str]:
         """What of guards and bug differs from the defaults, as a schedule's variant.
@@ -157,6 +160,12 @@ class Scenario:
 
 
 _registry: dict[str, Scenario] = {}
+
+
+def register(declared: Scenario) -> Scenario:
+    """Let a scenario be found by its name."""
+    _registry[declared.name] = declared
+    return declared
 
 
 @overload
@@ -223,8 +232,7 @@ def scenario(
             must_reach=_marks(must_reach),
             module=function.__module__,
         )
-        _registry[declared.name] = declared
-        return declared
+        return register(declared)
 
     return declare(story) if story is not None else declare
 

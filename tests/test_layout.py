@@ -24,6 +24,7 @@ RANKS = (
     ("harness.schedule",),
     ("harness.world",),
     ("harness.scenario",),
+    ("harness.simulated", "harness.live"),
     ("harness.engine",),
     ("harness.budget", "harness.steps"),
     ("harness.experiments",),

@@ -193,7 +193,11 @@ def verdict_text(proof: Proof, code: int, kept: Path | None) -> str:
 
 def _facts(proof: Proof, kept: Path | None) -> list[tuple[str, str]]:
     tally, probes = proof.tally, proof.probes
-    facts = [("bound", proof.subject.bound.describe())]
+    bound, real = proof.subject.bound, proof.subject.scenario.stage is not None
+    within = (
+        f"at most {bound.restarts} fault(s); requests in any order" if real else bound.describe()
+    )
+    facts = [("bound", within)]
     if proof.ended_by:
         facts.append(("ended by", proof.ended_by))
     if proof.verdict == SPENT and probes.drawn:

@@ -38,6 +38,7 @@ class _Order:
     seed: Seed
     form: str
     ascii: bool
+    jobs: int
 
     def show(self, result: Result) -> None:
         """Tell how one scenario came out."""
@@ -55,15 +56,22 @@ class _Order:
         return code
 
 
-def _order_of(options: Namespace, *, endless: bool) -> _Order | None:
-    """What the command line and the settings ask for; ``None`` if there is no scenario."""
+def _order_of(options: Namespace, *, endless: bool, live: bool = False) -> _Order | None:
+    """What the command line and the settings ask for; ``None`` if there is no scenario.
+
+    Who names none asks for all that the simulation runs, or for all ``live`` ones.
+    """
     settings = load_settings()
     flags = {name: getattr(options, name) for name in _FLAGS if hasattr(options, name)}
     profile = settings.profile(options.profile, flags=flags)
     if options.jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
     scenarios = load_scenarios(settings)
-    chosen = [named(name, scenarios) for name in dict.fromkeys(options.scenarios or scenarios)]
+    kind = [name for name, each in scenarios.items() if (each.stage is not None) == live]
+    chosen = [named(name, scenarios) for name in dict.fromkeys(options.scenarios or kind)]
+    for each in chosen:
+        if live and each.stage is None:
+            raise UsageError(f"{each.name} has no real processes; use: changeover run {each.name}")
     if not chosen:
         tell(NO_SCENARIO)
         return None
@@ -85,12 +93,21 @@ def _order_of(options: Namespace, *, endless: bool) -> _Order | None:
         seed=seed,
         form=output.format_of(options.format),
         ascii=wants_ascii(options.ascii),
+        jobs=options.jobs,
     )
 
 
 def run_command(options: Namespace) -> int:
     """Search scenarios within their budget."""
-    order = _order_of(options, endless=False)
+    return _search(_order_of(options, endless=False))
+
+
+def live_command(options: Namespace) -> int:
+    """Search scenarios of real processes within their budget."""
+    return _search(_order_of(options, endless=False, live=True))
+
+
+def _search(order: _Order | None) -> int:
     if order is None:
         return 5
     tell(
@@ -100,7 +117,7 @@ def run_command(options: Namespace) -> int:
     for scenario, plan in zip(order.chosen, order.plans, strict=True):
         progress = Progress(sys.stderr, scenario.name, plan.schedules)
         try:
-            result = search(scenario, plan, jobs=options.jobs, on_progress=progress.update)
+            result = search(scenario, plan, jobs=order.jobs, on_progress=progress.update)
         finally:
             progress.end()
         results.append(result)

@@ -24,6 +24,7 @@ from harness.schedule.choices import FAULT, Deviation
 
 _ORDERS = {
     "batch-legal": "Plain trio can do this.",
+    "real": "Real processes did this.",
     "any": "Needs any order: the lockstep of plain trio inside one lane may never do this.",
 }
 #: The longest value that a summary in one line shows.

@@ -143,7 +143,8 @@ class Finding:
 
     ``violations`` holds the first violation and what followed from it in the same run, in order;
     ``held`` names the invariants that saw nothing wrong. ``order`` is what the schedule needs:
-    ``batch-legal`` (stock trio could do it with real input and output) or ``any``. ``reason`` says
+    ``batch-legal`` (stock trio could do it with real input and output), ``any``, or ``real`` if
+    real processes did it. ``reason`` says
     why it was kept as a regression, if it was. ``constraints`` are the orders that make the bug;
     ``orders_tried`` says in how many of how many other runs that kept them the rule broke.
     ``blast_radius`` is what the scenario measured of the damage, the most telling fact first.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from harness.errors import RefusedError, UntrustworthyError
 from harness.proof.bounds import Bound, is_ahead
 from harness.proof.resources import READ, Masks
+from harness.proof.stagewitness import StageWitness
 from harness.proof.vocabulary import Numbering, Vocabulary
 from harness.proof.witness import Witness
 from harness.scenario import Scenario
@@ -25,6 +26,10 @@ from harness.schedule.operations import Fault, Idle, Operation
 COMPLETE, ASLEEP, CUT, VIOLATED = "complete", "asleep", "cut", "violated"
 #: What kind of process takes a step, for those who reverse steps.
 LASTING, ONCE, MAYBE, WAITING, CHOSEN = "lasting", "once", "maybe", "waiting", "chosen"
+
+
+#: Who watches a run: of the simulation, or of anything else.
+Watched = Witness | StageWitness
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +139,14 @@ class _Passage:
 
     def run(self) -> Observation:
         subject = self.subject
-        witness = Witness(subject.scenario, subject.seed, dict(subject.variant), subject.bound)
-        with witness:
+        kind = Witness if subject.scenario.stage is None else StageWitness
+        with kind(subject.scenario, subject.seed, dict(subject.variant), subject.bound) as witness:
             ending, could = self._drive(witness)
-            judge = witness.world.judge
+            judge = witness.judge
             if ending == COMPLETE:
                 witness.end()
             if judge.violations:
                 ending = VIOLATED if ending != ASLEEP else ending
-            notes = tuple(text() for text in witness.world.notes.values())
             return Observation(
                 self.errand.number,
                 tuple(self.steps),
@@ -150,18 +154,17 @@ class _Passage:
                 could,
                 witness.end_matters,
                 tuple(dict.fromkeys(each.invariant for each in judge.violations)),
-                notes,
+                witness.notes,
                 tuple(rule.name for rule in judge.every_step),
-                witness.world.overlapped,
+                witness.overlapped,
                 self.width,
             )
 
-    def _drive(self, witness: Witness) -> tuple[str, tuple[tuple[int, int], ...]]:
-        simulation, bound = witness.simulation, self.subject.bound
+    def _drive(self, witness: Watched) -> tuple[str, tuple[tuple[int, int], ...]]:
         prefix = self.errand.prefix
         could: tuple[tuple[int, int], ...] = ()
-        while options := simulation.options():
-            allowed = bound.allows(simulation, options, self.stalled)
+        while options := witness.options():
+            allowed = witness.allows(options, self.stalled)
             if self.taken < len(prefix):
                 place = prefix[self.taken]
                 if place >= len(options):
@@ -170,7 +173,7 @@ class _Passage:
                         f"{len(options)} options now: {not_deterministic()}"
                     )
                 option = options[place]
-                self.stalled += bound.stalls_by(option, allowed)
+                self.stalled += witness.stalls_by(option, allowed)
                 witness.apply(option)
             else:
                 could = tuple((self.number_of(option), place) for place, option in allowed)
@@ -178,18 +181,18 @@ class _Passage:
                 if chosen is None:
                     return ASLEEP, could
                 place, option = allowed[chosen]
-                self.stalled += bound.stalls_by(option, allowed)
+                self.stalled += witness.stalls_by(option, allowed)
                 self._take(witness, place, option, could)
             self.taken += 1
-            if witness.world.judge.violations and not self.past_violations:
+            if witness.judge.violations and not self.past_violations:
                 return VIOLATED, ()
-            if simulation.ending is not None and simulation.ending.kind not in ("finished",):
+            if witness.ending is not None and witness.ending.kind not in ("finished",):
                 break
         return self._ended(witness), ()
 
     @staticmethod
-    def _ended(witness: Witness) -> str:
-        ending = witness.simulation.ending
+    def _ended(witness: Watched) -> str:
+        ending = witness.ending
         assert ending is not None
         if ending.kind == "refused":
             raise RefusedError(ending.detail)
@@ -197,7 +200,7 @@ class _Passage:
             raise UntrustworthyError(f"a step never yielded: {ending.detail}")
         return CUT if ending.kind in ("step limit", "time limit") else COMPLETE
 
-    def _choose(self, witness: Witness, allowed: Sequence[tuple[int, Option]]) -> int | None:
+    def _choose(self, witness: Watched, allowed: Sequence[tuple[int, Option]]) -> int | None:
         """Which of the allowed options to take; nothing if all that must happen is asleep."""
         number_of = self.number_of
         if self.draw is not None:
@@ -210,7 +213,7 @@ class _Passage:
                     return index
             self.guide.clear()
         # Main comes late, for its end ends all; what never has to happen only if all else sleeps.
-        fair = self.taken * 2 > witness.simulation.limits.steps
+        fair = self.taken * 2 > witness.steps_max
         awake = [
             (option.optional, option.lane == "main" and not fair, index)
             for index, (_, option) in enumerate(allowed)
@@ -220,7 +223,7 @@ class _Passage:
 
     def _take(
         self,
-        witness: Witness,
+        witness: Watched,
         place: int,
         option: Option,
         could: tuple[tuple[int, int], ...],

@@ -8,10 +8,10 @@ a rule judges, random numbers that were drawn. In doubt a step touches everythin
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
-from harness.engine import judge_ending
 from harness.history import derive_seed
-from harness.invariants import Moment, takes_one
+from harness.invariants import Judge, Moment, takes_one
 from harness.proof.bounds import Bound, is_ahead
 from harness.proof.resources import ARRIVE, EVERYTHING, READ, STEP, WRITE, Touch
 from harness.scenario import Scenario
@@ -27,7 +27,8 @@ from harness.schedule.choices import (
 )
 from harness.schedule.lanes import Lane, TaskOption
 from harness.schedule.operations import Idle, Operation
-from harness.schedule.simulation import Limits, Simulation
+from harness.schedule.simulation import Ending, Limits, Simulation
+from harness.simulated import judge_ending
 from harness.world.world import World
 
 
@@ -213,6 +214,45 @@ class Witness:
                 if rule.at_end and takes_one(rule.check)
             ]
         return touches
+
+    # --- what a search asks -----------------------------------------------------------------
+
+    def options(self) -> Sequence[Option]:
+        """What could happen next."""
+        return self.simulation.options()
+
+    def allows(self, options: Sequence[Option], stalled: int) -> list[tuple[int, Option]]:
+        """Which of the options the bound allows, with their places."""
+        return self.bound.allows(self.simulation, options, stalled)
+
+    def stalls_by(self, option: Option, allowed: Sequence[tuple[int, Option]]) -> bool:
+        """Whether taking this timer uses up one of the stalls of the bound."""
+        return self.bound.stalls_by(option, allowed)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the run ended, if it has."""
+        return self.simulation.ending
+
+    @property
+    def judge(self) -> Judge:
+        """The rules of the run."""
+        return self.world.judge
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the scenario says at the end."""
+        return tuple(text() for text in self.world.notes.values())
+
+    @property
+    def overlapped(self) -> int:
+        """How many writes a restart overlapped."""
+        return self.world.overlapped
+
+    @property
+    def steps_max(self) -> int:
+        """At how many steps the run is stopped."""
+        return self.simulation.limits.steps
 
     # --- the end ----------------------------------------------------------------------------
 

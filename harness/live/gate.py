@@ -1,0 +1,304 @@
+"""The gate between services and PostgreSQL: it moves bytes, and lets no request pass by itself.
+
+Every incarnation has a port of its own on the loopback interface, so that any driver in any
+language needs only a host and a port, and every connection is known by whose it is. There is one
+thread and no await: what is read is cut into requests at once, so nothing is ever read and unseen.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
+
+from harness.errors import RefusedError
+from harness.live import quiescence
+from harness.live.lanes import HANDED_ON_MAX, Completion, Lane, Stream
+from harness.live.processes import WRITTEN_MAX, Process
+from harness.live.quiescence import Sockets
+from harness.live.sleeps import Sleeps
+from harness.live.wire import (
+    AUTHENTICATION,
+    CANCEL,
+    ENCRYPTION,
+    STARTUP,
+    TERMINATE,
+    Answer,
+    Request,
+    WireError,
+    cancelled_backend,
+)
+
+LOOPBACK = "127.0.0.1"
+#: How many connections one incarnation may open.
+CONNECTIONS_MAX = 40
+
+
+class Gate:
+    """The ports, connections and processes of one run; ``connect`` opens the way to the server."""
+
+    def __init__(self, connect: Callable[[], socket.socket], database: str) -> None:
+        self._connect = connect
+        self._database = database
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._listeners: dict[str, socket.socket] = {}
+        self.sockets = Sockets()
+        self.lanes: list[Lane] = []
+        self.processes: list[Process] = []
+        #: Grows with everything that happens; who sees it unchanged has missed nothing.
+        self.version = 0
+        #: What was answered since somebody last took it away.
+        self.completions: list[Completion] = []
+        #: The processes of the server that were told to give up what they do.
+        self.cancelled: list[int] = []
+
+    # --- who is there ------------------------------------------------------------------------
+
+    def listen(self, name: str) -> tuple[socket.socket, int]:
+        """A new port of the loopback interface."""
+        listener = socket.create_server((LOOPBACK, 0), backlog=CONNECTIONS_MAX)
+        listener.setblocking(False)
+        self._listeners[name] = listener
+        return listener, listener.getsockname()[1]
+
+    def admit(self, process: Process, listener: socket.socket) -> None:
+        """Let an incarnation use its port, and watch it."""
+        self.processes.append(process)
+        self._watch(listener.fileno(), partial(self._accept, process, listener))
+        self._watch(process.output.fileno(), partial(self._written, process))
+        self._watch(process.pidfd, partial(self._ended, process))
+        if process.sleeps is not None:
+            self._watch(process.sleeps.listener, partial(self._sleeps, process.sleeps))
+
+    def _watch(self, number: int, handler: Callable[[int], None]) -> None:
+        self._handlers[number] = handler
+        self._epoll.register(number, select.EPOLLIN)
+
+    def _forget(self, number: int) -> None:
+        if self._handlers.pop(number, None) is not None:
+            self._epoll.unregister(number)
+
+    # --- what happens ------------------------------------------------------------------------
+
+    def pump(self, wait_s: float = 0.0) -> bool:
+        """Move what can be moved, waiting so long for the first of it; whether anything was."""
+        events = self._epoll.poll(wait_s)
+        for number, mask in sorted(events):
+            handler = self._handlers.get(number)
+            if handler is not None:
+                self.version += 1
+                handler(mask)
+        return bool(events)
+
+    def _accept(self, process: Process, listener: socket.socket, mask: int) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except BlockingIOError:
+                return
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # The lane is there at once: a connection that is accepted and unknown would be lost.
+            lane = Lane(process, client)
+            self.lanes.append(lane)
+            self._watch(client.fileno(), partial(self._from_client, lane))
+            if process.connections > CONNECTIONS_MAX:
+                raise RefusedError(
+                    f"{process.name} has opened more than {CONNECTIONS_MAX} connections"
+                )
+
+    def _written(self, process: Process, mask: int) -> None:
+        if not process.read_output():
+            self._forget(process.output.fileno())
+        if process.written > WRITTEN_MAX:
+            raise RefusedError(
+                f"{process.name} floods its output: more than {WRITTEN_MAX:,} bytes; "
+                f"it begins with {process.words[:200]!r}"
+            )
+
+    def _sleeps(self, sleeps: Sleeps, mask: int) -> None:
+        if not sleeps.take():
+            self._forget(sleeps.listener)
+
+    def _ended(self, process: Process, mask: int) -> None:
+        self._forget(process.pidfd)
+        process.reap()
+        listener = self._listeners.pop(process.name)
+        self._accept(process, listener, mask)  # nobody is lost who came before the end
+        self._forget(listener.fileno())
+        listener.close()
+
+    # --- from the client ----------------------------------------------------------------------
+
+    def _from_client(self, lane: Lane, mask: int) -> None:
+        stream = lane.client
+        if mask & select.EPOLLOUT:
+            self._flush(stream)
+        if not mask & ~select.EPOLLOUT:
+            return
+        data = stream.receive()
+        if data is None:
+            return
+        if data:
+            try:
+                lane.take(lane.talk.feed_client(data))
+            except WireError as error:
+                raise WireError(f"{lane.name}: {error}") from None
+            self._pass_beginning(lane)
+            return
+        self._forget(stream.socket.fileno())
+        stream.close()
+        lane.client_gone = True
+        if lane.server is None:
+            lane.held.clear()
+
+    def _pass_beginning(self, lane: Lane) -> None:
+        """What comes before the first query concerns nobody else."""
+        while lane.held and lane.held[0].kind in (ENCRYPTION, STARTUP, AUTHENTICATION):
+            request = lane.held.popleft()
+            if request.kind == ENCRYPTION:
+                self._send(lane.client, b"N")
+                continue
+            raw = request.raw
+            if request.kind == STARTUP:
+                raw = with_database(raw, self._database)
+            self._send(self._server_of(lane), raw)
+
+    def _server_of(self, lane: Lane) -> Stream:
+        if lane.server is None:
+            server = lane.connect(self._connect)
+            self._watch(server.socket.fileno(), partial(self._from_server, lane))
+        assert lane.server is not None
+        return lane.server
+
+    def _send(self, stream: Stream, data: bytes) -> None:
+        stream.send(data)
+        self._want_room(stream)
+
+    def _flush(self, stream: Stream) -> None:
+        stream.flush()
+        self._want_room(stream)
+
+    def _want_room(self, stream: Stream) -> None:
+        if stream.open and stream.socket.fileno() in self._handlers:
+            wanted = select.EPOLLIN | (select.EPOLLOUT if stream.unsent else 0)
+            self._epoll.modify(stream.socket.fileno(), wanted)
+
+    # --- from the server ----------------------------------------------------------------------
+
+    def _from_server(self, lane: Lane, mask: int) -> None:
+        stream = lane.server
+        assert stream is not None
+        if mask & select.EPOLLOUT:
+            self._flush(stream)
+        if not mask & ~select.EPOLLOUT:
+            return
+        data = stream.receive()
+        if data is None:
+            return
+        if not data:
+            self._server_left(lane)
+            return
+        for delivery in lane.talk.feed_server(data):
+            lane.handing_on += delivery.raw
+            complete = delivery.answer is not None
+            if complete or lane.running is None or len(lane.handing_on) > HANDED_ON_MAX:
+                self._send(lane.client, bytes(lane.handing_on))
+                lane.handing_on.clear()
+            if delivery.answer is not None:
+                self._complete(lane, delivery.answer)
+        lane.note_backend()
+
+    def _server_left(self, lane: Lane) -> None:
+        answer = lane.talk.lost()
+        if lane.is_cancel:
+            answer = Answer()  # the server never answers a cancel, it only hangs up
+            self.cancelled += [cancelled_backend(lane.running)] if lane.running else []
+        if answer is not None and lane.running is not None:
+            self._complete(lane, answer)
+        self._send(lane.client, bytes(lane.handing_on))
+        lane.handing_on.clear()
+        self.hang_up(lane)
+
+    def _complete(self, lane: Lane, answer: Answer) -> None:
+        assert lane.running is not None
+        self.completions.append(Completion(lane, lane.running, answer))
+        lane.running, lane.blocked = None, 0
+
+    # --- what the scheduler does ----------------------------------------------------------------
+
+    def release(self, lane: Lane) -> Request:
+        """Let the oldest held request of a lane pass."""
+        request = lane.held.popleft()
+        lane.choices += 1
+        self.version += 1
+        if request.kind == CANCEL or lane.talk.release(request):
+            lane.running = request
+        elif request.kind != TERMINATE and request.visible:
+            self.completions.append(Completion(lane, request, Answer()))
+        self._send(self._server_of(lane), request.raw)
+        return request
+
+    def leave(self, lane: Lane) -> None:
+        """Close a lane's connection to the server, which then rolls back what is open."""
+        self.version += 1
+        lane.choices += 1
+        lane.held.clear()
+        if lane.server is not None:
+            self._forget(lane.server.socket.fileno())
+            lane.server.close()
+            lane.server = None
+
+    def hang_up(self, lane: Lane) -> None:
+        """Close both ends of a lane."""
+        if lane.client.open:
+            lane.client.flush()
+            self._forget(lane.client.socket.fileno())
+        self.leave(lane)
+        lane.hang_up()
+
+    def has_read_all(self, process: Process) -> bool:
+        """Whether a process has taken in everything that was sent to it, or all it waits for."""
+        port = self._listeners[process.name].getsockname()[1]
+        for lane in self.lanes:
+            if lane.process is process and lane.client.open:
+                if lane.client.unsent:
+                    return False
+                if lane.server is not None and not lane.talk.ready and not lane.is_cancel:
+                    return False
+                unread, inode = self.sockets.ask(lane.port, port) or (0, 0)
+                if unread and not quiescence.waits_elsewhere(process.pid, inode):
+                    return False
+        return True
+
+    def close(self) -> None:
+        """Close every port and connection; the processes are somebody else's."""
+        for lane in self.lanes:
+            self.hang_up(lane)
+        for listener in self._listeners.values():
+            listener.close()
+        self._epoll.close()
+        self.sockets.close()
+
+    def backends_gone(self, lanes: list[Lane]) -> bool:
+        """Whether the server has ended its side of lanes that were left; if so, forget them."""
+        gone = True
+        for lane in lanes:
+            if lane.server is None and lane.backend is not None:
+                if quiescence.has_ended(lane.backend):
+                    lane.forget_backend()
+                else:
+                    gone = False
+        return gone
+
+
+def with_database(packet: bytes, database: str) -> bytes:
+    """A start-up packet that asks for another database, whichever one the service is set up for."""
+    words = packet[8:].split(b"\0")
+    pairs = dict(zip(words[::2], words[1::2], strict=False))
+    pairs.pop(b"", None)
+    pairs[b"database"] = database.encode()
+    body = b"".join(name + b"\0" + value + b"\0" for name, value in pairs.items()) + b"\0"
+    return struct.pack(">I", len(body) + 8) + packet[4:8] + body

@@ -1,0 +1,77 @@
+"""Who waits for a lock, and who gets it: decided here, not by a race inside PostgreSQL.
+
+PostgreSQL changes its table of locks before it answers whoever released one, so that table is
+asked, never the clock. Several who wait for one row would race when it is released: so who waits
+is stopped (SIGSTOP) and let go on one at a time, in the order in which they began to wait. Of a
+deadlock the victim is whoever closes the circle, because nobody else is awake to notice it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from harness.errors import UntrustworthyError
+from harness.live import quiescence
+from harness.live.client import Client
+from harness.live.quiescence import ASLEEP, sleep_of
+
+_WAITING = "select pid, array_to_string(pg_blocking_pids(pid), ' ') from pg_locks where not granted"
+#: In which system call a server process waits for a lock: epoll_wait.
+_WAITS_IN = (b"232", b"281")
+FREEZE_WAIT_S = 5.0
+
+
+def waiting(control: Client) -> dict[int, tuple[int, ...]]:
+    """The processes of the server that wait for a lock, and for whom."""
+    found: dict[int, tuple[int, ...]] = {}
+    for pid, blockers in control.query(_WAITING):
+        if pid is not None:
+            found[int(pid)] = tuple(map(int, (blockers or "").split()))
+    return found
+
+
+def in_circle(pid: int, graph: Mapping[int, tuple[int, ...]]) -> bool:
+    """Whether a process waits for itself, by way of others."""
+    ahead, seen = list(graph.get(pid, ())), set[int]()
+    while ahead:
+        other = ahead.pop()
+        if other == pid:
+            return True
+        if other not in seen:
+            seen.add(other)
+            ahead += graph.get(other, ())
+    return False
+
+
+def freeze(pid: int, pidfd: int) -> bool:
+    """Stop a process of the server that waits for a lock; whether it still waits.
+
+    It must be stopped inside its wait and nowhere else: there it holds none of the latches that
+    all processes of the server share.
+    """
+    deadline = time.monotonic() + FREEZE_WAIT_S
+    while time.monotonic() < deadline:
+        if quiescence.has_ended(pidfd):
+            return False
+        if sleep_of(pid).kind != ASLEEP:
+            return False  # it has been given the lock, or looks for a deadlock: ask again
+        signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
+        while quiescence.state_of(pid) not in (b"T", b"X", b"Z", b""):
+            if time.monotonic() > deadline:
+                break
+            os.sched_yield()
+        if quiescence.system_call_of(pid) in _WAITS_IN:
+            return True
+        thaw(pidfd)
+    raise UntrustworthyError(f"process {pid} of PostgreSQL cannot be stopped while it waits")
+
+
+def thaw(pidfd: int) -> None:
+    """Let a stopped process go on."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,171 @@
+"""Processes of the services: started, signalled and ended, and only those that we started.
+
+Each incarnation is a process in a session of its own. It is signalled through its pidfd, so that
+never another process is hit that has got its number; the kernel kills it when we die. What it
+writes is read and bounded, because a full pipe would stop it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from harness.errors import UsageError
+from harness.live import quiescence, sleeps
+
+_PR_SET_PDEATHSIG = 1
+#: How much of what a process writes is kept, and how much it may write at all, in bytes.
+KEPT_MAX, WRITTEN_MAX = 20_000, 8_000_000
+#: How long a killed process may take to be gone, in seconds.
+KILL_WAIT_S = 10.0
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def dies_with_us(number: int = signal.SIGKILL) -> Callable[[], None]:
+    """What a child does before it becomes another program: it dies when we do."""
+
+    def prepare() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    return prepare
+
+
+def _prepared(channel: socket.socket, *, holds: bool) -> Callable[[], None]:
+    """What a service does before it becomes its own program."""
+    dies, told = dies_with_us(), sleeps.hold_sleeps(channel) if holds else None
+
+    def prepare() -> None:
+        dies()
+        if told is not None:
+            told()
+
+    return prepare
+
+
+class Process:
+    """One incarnation of a service while it lives, and what is left of it."""
+
+    def __init__(
+        self,
+        service: str,
+        incarnation: int,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: str,
+    ) -> None:
+        self.service = service
+        self.incarnation = incarnation
+        self.name = f"{service}#{incarnation}"
+        self.connections = 0
+        #: Signals that we sent it; a process that dies of one has not failed.
+        self.signals: list[int] = []
+        self.written = 0
+        self._kept = bytearray()
+        ours, theirs = socket.socketpair()
+        holds = not sleeps.missing()
+        try:
+            self._popen = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=directory,
+                start_new_session=True,
+                preexec_fn=_prepared(theirs, holds=holds),  # noqa: PLW1509  (we are one thread)
+            )
+            self.sleeps = sleeps.Sleeps(socket.recv_fds(ours, 1, 1)[1][0]) if holds else None
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UsageError(f"{self.name} cannot be started: {error}") from None
+        finally:
+            ours.close()
+            theirs.close()
+        self.pid = self._popen.pid
+        self.pidfd = os.pidfd_open(self.pid)
+        assert self._popen.stdout is not None
+        self.output = self._popen.stdout
+        os.set_blocking(self.output.fileno(), False)
+        self.status: int | None = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, unless it is dead."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+            self.signals.append(number)
+
+    def read_output(self) -> bool:
+        """Take in what it has written; whether more may come."""
+        try:
+            data = os.read(self.output.fileno(), 65_536)
+        except BlockingIOError:
+            return True
+        self.written += len(data)
+        self._kept += data[: KEPT_MAX - len(self._kept)]
+        return bool(data)
+
+    @property
+    def words(self) -> str:
+        """The beginning of what it has written to standard output and standard error."""
+        return self._kept.decode("utf-8", "replace")
+
+    @property
+    def alive(self) -> bool:
+        """Whether we have not seen it end."""
+        return self.status is None
+
+    def reap(self) -> None:
+        """It has ended: end what it left behind, then let its number go."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # While it is a zombie nobody else can have its number, nor the number of its group.
+            os.killpg(self.pid, signal.SIGKILL)
+        self.status = self._popen.wait(KILL_WAIT_S)
+
+    @property
+    def failure(self) -> str:
+        """What it died of, if that was of its own doing."""
+        status = self.status
+        if not status or (status < 0 and -status in self.signals):
+            return ""
+        how = f"died of {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
+        last = self.words.strip().splitlines()[-1:]
+        return ": ".join([how, *last])
+
+    def end(self) -> None:
+        """Kill it and all that is in its session, and wait until it is gone."""
+        if self.alive:
+            for each in quiescence.session_members(self.pid).get(self.pid, ()):
+                _kill(each, session=self.pid)
+            self.send(signal.SIGKILL)
+            _wait(self.pidfd, KILL_WAIT_S)
+            self.reap()
+        while self.read_output() and select.select([self.output], [], [], 0)[0]:
+            pass
+        self.output.close()
+        os.close(self.pidfd)
+        if self.sleeps is not None:
+            self.sleeps.close()
+
+
+def _kill(pid: int, *, session: int) -> None:
+    """Kill a process if it still belongs to this session."""
+    with contextlib.suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if os.getsid(pid) == session:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+
+
+def _wait(pidfd: int, limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
+    while not quiescence.has_ended(pidfd) and time.monotonic() < deadline:
+        select.select([pidfd], [], [], 0.05)

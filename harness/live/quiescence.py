@@ -1,0 +1,245 @@
+"""Can this process still move without us? Answered exactly, by the kernel, with no grace time.
+
+A process is quiet when all of its threads sleep in a system call that only something from outside
+ends, none of them ran while we looked, and it has read all that was sent to it. The order of the
+looks matters and is kept here; whoever asks then makes sure that nothing arrived from the process
+meanwhile. After proc(5) (``syscall``, ``schedstat``, ``stat``) and sock_diag(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+#: System calls of x86-64 that can sleep for ever, with the place of their timeout if they have one
+#: (linux/arch/x86/entry/syscalls/syscall_64.tbl).
+_READ = 0
+_IDLE: dict[int, int | None] = {
+    _READ: None,
+    7: 2,  # poll
+    23: 4,  # select
+    34: None,  # pause
+    43: None,  # accept
+    45: None,  # recvfrom
+    47: None,  # recvmsg
+    61: None,  # wait4
+    130: None,  # rt_sigsuspend
+    128: 2,  # rt_sigtimedwait
+    202: 3,  # futex
+    232: 3,  # epoll_wait
+    247: None,  # waitid
+    270: 4,  # pselect6
+    271: 2,  # ppoll
+    281: 3,  # epoll_pwait
+    288: None,  # accept4
+    441: 3,  # epoll_pwait2
+    449: 3,  # futex_waitv
+}
+#: What waits for one socket and nothing else: read, recvfrom, recvmsg.
+_ONE_SOCKET = frozenset((_READ, 45, 47))
+#: Of these the timeout is a number of milliseconds, and -1 is for ever; of all others a pointer.
+_MILLISECONDS = frozenset((7, 232, 281))
+#: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
+_SLEEPING = frozenset((35, 219, 230))
+#: PF_EXITING of a process's flags: its registers still show the last system call.
+_EXITING = 4
+#: How long a timer may be that only looks for Ctrl-C while it waits for an answer (psycopg's).
+GLANCE_MS = 100
+
+RUNS, ASLEEP, TIMER, GONE = "runs", "asleep", "timer", "gone"
+_SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """How a process sleeps: for ever, or in a timer of so many milliseconds (-1: unknown).
+
+    ``is_sleep`` says that it does nothing but sleep, and waits for nothing besides.
+    """
+
+    kind: str
+    timeout_ms: int = -1
+    is_sleep: bool = False
+
+    @property
+    def glances(self) -> bool:
+        """Whether its timer is one of those that drivers use to look for Ctrl-C."""
+        return self.kind == TIMER and 0 <= self.timeout_ms <= GLANCE_MS
+
+
+def sleep_of(pid: int) -> Sleep:
+    """How a process sleeps at this moment, if it does."""
+    try:
+        threads = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
+        counts = _slices(pid, threads)
+        found = [_thread(pid, int(each)) for each in threads]
+        if any(each.kind == RUNS for each in found) or not _is_waiting(pid):
+            return Sleep(RUNS)
+        if _slices(pid, threads) != counts or len(os.listdir(f"/proc/{pid}/task")) != len(threads):
+            return Sleep(RUNS)
+    except (FileNotFoundError, ProcessLookupError):
+        return Sleep(GONE)
+    # Timers of helper threads are housekeeping of a runtime; what the program does is in the first.
+    return found[threads.index(str(pid))]
+
+
+def _thread(pid: int, thread: int) -> Sleep:
+    words = _read(f"/proc/{pid}/task/{thread}/syscall").split()
+    if not words or words[0] == b"running":
+        return Sleep(RUNS)
+    number = int(words[0])
+    if number in _SLEEPING:
+        return Sleep(TIMER, is_sleep=True)
+    if number not in _IDLE:
+        return Sleep(RUNS)
+    if number == _READ and _state(f"/proc/{pid}/task/{thread}/stat")[0] != b"S":
+        return Sleep(RUNS)  # it reads a file, which ends by itself
+    place = _IDLE[number]
+    timeout = int(words[1 + place], 16) if place is not None else None
+    if number in _MILLISECONDS and timeout is not None:
+        timeout &= 0xFFFFFFFF
+        return Sleep(ASLEEP) if timeout == 0xFFFFFFFF else Sleep(TIMER, timeout)
+    return Sleep(TIMER) if timeout else Sleep(ASLEEP)
+
+
+def _is_waiting(pid: int) -> bool:
+    """Whether a process waits, and is not about to end; a dead one still shows its last call."""
+    state, flags = _state(f"/proc/{pid}/stat")
+    return state == b"S" and not flags & _EXITING
+
+
+def _state(path: str) -> tuple[bytes, int]:
+    words = _read(path).rsplit(b") ", 1)[1].split()
+    return words[0], int(words[6])
+
+
+def _slices(pid: int, threads: list[str]) -> list[bytes]:
+    """How often each thread was given a processor."""
+    return [_read(f"/proc/{pid}/task/{each}/schedstat").split()[2] for each in threads]
+
+
+def _read(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(handle, 1024)
+    finally:
+        os.close(handle)
+
+
+class Sockets:
+    """Asks the kernel about sockets of other processes on the loopback interface."""
+
+    def __init__(self) -> None:
+        self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+        self._netlink.settimeout(1.0)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._netlink.close()
+
+    def unread(self, port: int, peer_port: int) -> int | None:
+        """The bytes that the owner of ``port`` has not read of this connection; nothing if gone."""
+        found = self.ask(port, peer_port)
+        return None if found is None else found[0]
+
+    def ask(self, port: int, peer_port: int) -> tuple[int, int] | None:
+        """The same, and the number (inode) by which ``/proc/PID/fd`` knows the socket."""
+        here = socket.inet_aton("127.0.0.1") + bytes(12)
+        body = (
+            struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFF)
+            + struct.pack(">HH", port, peer_port)
+            + here
+            + here
+            + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+        )
+        length = 16 + len(body)
+        self._netlink.send(struct.pack("=IHHII", length, _SOCK_DIAG_BY_FAMILY, 1, 1, 0) + body)
+        answer = self._netlink.recv(4096)
+        if struct.unpack_from("=H", answer, 4)[0] == _NLMSG_ERROR:
+            return None
+        unread, _, _, inode = struct.unpack_from("=IIII", answer, 16 + 4 + 48 + 4)
+        return unread, inode
+
+
+def waits_elsewhere(pid: int, inode: int) -> bool:
+    """Whether all that can wake a process is to come on another socket than the one asked about."""
+    try:
+        words = _read(f"/proc/{pid}/syscall").split()
+        if len(os.listdir(f"/proc/{pid}/task")) > 1 or int(words[0]) not in _ONE_SOCKET:
+            return False
+        place = os.readlink(f"/proc/{pid}/fd/{int(words[1], 16)}")
+    except (OSError, IndexError, ValueError):
+        return False
+    return place.startswith("socket:") and place != f"socket:[{inode}]"
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether the process is dead, reaped or not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def state_of(pid: int) -> bytes:
+    """The letter of a process's state: R, S, D, T (stopped), Z; empty if there is none."""
+    try:
+        return _state(f"/proc/{pid}/stat")[0]
+    except OSError:
+        return b""
+
+
+def system_call_of(pid: int) -> bytes:
+    """The number of the system call that a process is in; empty if it is in none."""
+    try:
+        return _read(f"/proc/{pid}/syscall").split()[0]
+    except (OSError, IndexError):
+        return b""
+
+
+def session_members(*leaders: int) -> dict[int, list[int]]:
+    """The living processes of the sessions that some processes lead, but for these themselves."""
+    found: dict[int, list[int]] = {}
+    names = [each for each in os.listdir("/proc") if each.isdecimal()] if leaders else []
+    for pid in sorted(map(int, names)):
+        with contextlib.suppress(OSError, IndexError):
+            words = _read(f"/proc/{pid}/stat").rsplit(b") ", 1)[1].split()
+            session = int(words[3])
+            if session in leaders and pid != session and words[0] not in (b"Z", b"X"):
+                found.setdefault(session, []).append(pid)
+    return found
+
+
+def missing() -> str:
+    """Why no process can be observed exactly on this machine; empty if it can be."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return f"needs Linux on x86-64, this is {platform.system()} on {platform.machine()}"
+    needs: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("/proc/PID/syscall", lambda: _read(f"/proc/{os.getpid()}/syscall")),
+        ("/proc/PID/schedstat", lambda: _read(f"/proc/{os.getpid()}/schedstat").split()[2]),
+        ("pidfd_open", lambda: os.close(os.pidfd_open(os.getpid()))),
+        ("pidfd_send_signal", lambda: signal.pidfd_send_signal),
+        ("sock_diag", _try_sockets),
+    )
+    for what, attempt in needs:
+        try:
+            attempt()
+        except (OSError, AttributeError, IndexError) as error:
+            return f"needs {what} of the kernel ({type(error).__name__}: {error})"
+    return "" if Path("/proc/self/task").is_dir() else "needs /proc/PID/task of the kernel"
+
+
+def _try_sockets() -> None:
+    with contextlib.closing(Sockets()) as sockets, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as ours:
+            client.send(b"x")
+            if sockets.unread(port, client.getsockname()[1]) is None:
+                raise OSError(f"no answer about a connection of our own ({ours.fileno()})")

@@ -1,0 +1,75 @@
+"""Scenarios of real processes: declared like those of the simulation, found by the same names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from harness.errors import UsageError, closest
+from harness.live.incarnations import RESTART_KINDS
+from harness.live.stage import LiveStage
+from harness.live.world import LiveWorld
+from harness.scenario import RestartFault, Scenario, register
+from harness.world.world import World
+
+Deployment = Callable[[LiveWorld], None]
+
+
+def live_restart(service: str, *, kinds: Iterable[str] = ("crash",)) -> RestartFault:
+    """A fault: restarts of one real service, of the kinds crash, stop, rolling and overlap."""
+    chosen = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    for kind in chosen:
+        if kind not in RESTART_KINDS:
+            raise closest(kind, RESTART_KINDS, kind="kind of restart of a real service")
+    return RestartFault(service, chosen)
+
+
+def live_scenario(
+    *,
+    name: str = "",
+    faults: Iterable[RestartFault] = (),
+    faults_max: int = 1,
+    guards: Iterable[str] = (),
+    guards_default: Iterable[str] = (),
+    bugs: Mapping[str, str] | None = None,
+    bug_default: str = "",
+    steps_max: int = 500,
+    step_wall_s: float = 30.0,
+) -> Callable[[Deployment], Scenario]:
+    """Declare a plain function that takes a :class:`LiveWorld` as a scenario of real processes.
+
+    A step that takes longer than ``step_wall_s`` real seconds ends the run, named by who does not
+    come to rest. There is no other clock: a run ends when nobody has anything left to do.
+    """
+
+    def declare(function: Deployment) -> Scenario:
+        if inspect.iscoroutinefunction(function):
+            raise UsageError(
+                f"a live scenario is a plain function, which says what to start; "
+                f"{function.__name__} is async"
+            )
+        own = name or function.__name__
+
+        async def story(world: World) -> None:
+            raise UsageError(f"{own} is made of real processes, the simulation cannot run it")
+
+        return register(
+            Scenario(
+                name=own,
+                story=story,
+                description=inspect.cleandoc(function.__doc__ or ""),
+                faults=tuple(faults),
+                faults_max=faults_max,
+                guards=tuple(guards),
+                guards_default=tuple(guards_default),
+                bugs=dict(bugs or {}),
+                bug_default=bug_default,
+                steps_max=steps_max,
+                step_wall_s=step_wall_s,
+                module=function.__module__,
+                stage=partial(LiveStage, deploy=function),
+            )
+        )
+
+    return declare

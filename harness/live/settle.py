@@ -1,0 +1,208 @@
+"""Until nothing moves without us: the moment at which the next choice can be made.
+
+No grace time anywhere. A pause here only says how often we look again; what is looked at decides.
+Whoever never comes to rest is named, with what keeps it from that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from harness.errors import RefusedError
+from harness.live import locks, sleeps
+from harness.live.client import Client
+from harness.live.gate import Gate
+from harness.live.lanes import BOOT, Lane
+from harness.live.processes import Process
+from harness.live.quiescence import (
+    ASLEEP,
+    GONE,
+    RUNS,
+    Sleep,
+    has_ended,
+    session_members,
+    sleep_of,
+)
+from harness.live.wire import CANCEL, TERMINATE
+
+#: How often we look again: at the server, and at processes; in seconds.
+SERVER_PAUSE_S, PROCESS_PAUSE_S = 0.0015, 0.0003
+
+
+class Settler:
+    """Brings the processes and connections of one run to rest, within ``limit_s`` a step."""
+
+    def __init__(self, gate: Gate, control: Client, *, limit_s: float) -> None:
+        self.gate = gate
+        self.control = control
+        self.limit_s = limit_s
+        #: Lanes that have begun to wait for a lock, in that order, since somebody last looked.
+        self.newly_blocked: list[Lane] = []
+        self._blocks = 0
+        self._known: set[str] = set()
+
+    def settle(self) -> None:
+        """Return when nobody can move any more; :class:`RefusedError` names who does not rest."""
+        gate, deadline = self.gate, time.monotonic() + self.limit_s
+        while True:
+            if time.monotonic() > deadline:
+                raise RefusedError(self._restless())
+            if gate.pump() or self._cancel() or self._pass_invisible() or not self._resolve():
+                continue
+            version = gate.version
+            if not self._at_rest():
+                gate.pump(PROCESS_PAUSE_S)
+                continue
+            if not gate.pump() and gate.version == version:
+                break
+        new = [process for process in gate.processes if process.name not in self._known]
+        self._known.update(process.name for process in new)
+        self.refuse_children(new)
+
+    # --- requests that nobody else can notice -------------------------------------------------
+
+    def _pass_invisible(self) -> bool:
+        passed = False
+        for lane in self.gate.lanes:
+            if lane.over or lane.running is not None or lane.server is None:
+                continue
+            if is_closing(lane):
+                if not lane.in_transaction:
+                    self.gate.leave(lane)
+                    passed = True
+            elif lane.held and not lane.held[0].visible:
+                if is_dead(lane):
+                    lane.held.popleft()  # it was on its way when the power was cut
+                else:
+                    self.gate.release(lane)
+                passed = True
+        return passed
+
+    # --- requests that run --------------------------------------------------------------------
+
+    def _resolve(self) -> bool:
+        """Whether every request that runs is answered or waits for a lock, and is stopped there."""
+        running = [lane for lane in self.gate.lanes if lane.running is not None]
+        awake = [lane for lane in running if not lane.frozen]
+        if awake and self.gate.pump(SERVER_PAUSE_S):
+            return False
+        if not running:
+            return True
+        graph = locks.waiting(self.control)
+        if not awake:
+            for lane in sorted(running, key=lambda each: each.blocked):
+                if lane.talk.backend_pid not in graph:
+                    self.thaw(lane)
+                    return False
+            return True
+        for lane in awake:
+            pid = lane.talk.backend_pid
+            # Who closes a circle is woken by PostgreSQL, which looks for deadlocks at once.
+            if pid in graph and not locks.in_circle(pid, graph):
+                self._freeze(lane)
+        return False
+
+    def _freeze(self, lane: Lane) -> None:
+        assert lane.backend is not None
+        if lane.running is not None and locks.freeze(lane.talk.backend_pid, lane.backend):
+            self._blocks += 1
+            lane.blocked, lane.frozen = self._blocks, True
+            self.newly_blocked.append(lane)
+
+    def thaw(self, lane: Lane) -> None:
+        """Let the server go on with a lane that has waited."""
+        if lane.frozen and lane.backend is not None:
+            locks.thaw(lane.backend)
+        lane.blocked, lane.frozen = 0, False
+
+    def _cancel(self) -> bool:
+        """Who was told to give up what it does has to go on to notice."""
+        told, self.gate.cancelled = self.gate.cancelled, []
+        for lane in self.gate.lanes:
+            if lane.talk.backend_pid in told:
+                self.thaw(lane)
+        return bool(told)
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def _at_rest(self) -> bool:
+        gate = self.gate
+        if not gate.backends_gone(gate.lanes):
+            return False
+        for lane in gate.lanes:
+            # Who listens may be told something at any moment, but not while it sleeps.
+            if (
+                lane.talk.listens
+                and lane.running is None
+                and lane.backend is not None
+                and sleep_of(lane.talk.backend_pid).kind != ASLEEP
+            ):
+                return False
+        return all(self._is_quiet(process) for process in gate.processes)
+
+    def _is_quiet(self, process: Process) -> bool:
+        """Whether a process cannot move; the order of the looks is that of the proof."""
+        if not process.alive:
+            return not any(lane.process is process and lane.client.open for lane in self.gate.lanes)
+        if has_ended(process.pidfd) or not self.gate.has_read_all(process):
+            return False
+        sleep = sleep_of(process.pid)
+        if sleep.kind in (RUNS, GONE):
+            return False
+        return sleep.kind == ASLEEP or self._is_held(process, sleep)
+
+    def _lanes_of(self, process: Process) -> Iterator[Lane]:
+        return (lane for lane in self.gate.lanes if lane.process is process and not lane.over)
+
+    def _is_held(self, process: Process, sleep: Sleep) -> bool:
+        """Whether nothing but a choice ends the timer in which a process waits."""
+        if sleep.is_sleep and process.sleeps is not None:
+            return bool(process.sleeps.held)  # if it is not, we are about to be told
+        if any(lane.held or lane.running for lane in self._lanes_of(process)):
+            return True  # it waits for an answer, and looks at a clock besides
+        raise RefusedError(
+            f"uncontrolled timer: {process.name} waits for input or for {sleep.timeout_ms} ms "
+            "(-1: unknown), which nobody can hold here; only sleep() and nanosleep() of a service "
+            f"can be held {sleeps.missing()}".rstrip()
+        )
+
+    def refuse_children(self, processes: Sequence[Process]) -> None:
+        """A service that starts processes of its own cannot be judged: nobody watches those."""
+        living = {process.pid: process for process in processes if process.alive}
+        for leader, children in session_members(*living).items():
+            raise RefusedError(
+                f"forks: {living[leader].name} has started {len(children)} process(es) of its own, "
+                "which nobody watches; start each as a service of the scenario, or with exec"
+            )
+
+    # --- who does not rest ----------------------------------------------------------------------
+
+    def _restless(self) -> str:
+        within = f"within {self.limit_s:g} s"
+        for lane in self.gate.lanes:
+            if lane.running is not None and not lane.blocked:
+                return f"server busy: {lane.name} has no answer to {lane.running.text!r} {within}"
+        for process in self.gate.processes:
+            if not process.alive or self._is_quiet(process):
+                continue
+            for lane in self._lanes_of(process):
+                if lane.client.open and lane.state == BOOT:
+                    return f"never connected: {lane.name} has not finished its start-up {within}"
+            if not self.gate.has_read_all(process):
+                return f"never reads: {process.name} has not read what was sent to it {within}"
+            return f"never quiet: {process.name} has not come to rest {within}; does it compute?"
+        return f"never quiet: the server has not ended a connection {within}"
+
+
+def is_dead(lane: Lane) -> bool:
+    """Whether the client of a lane died of a signal: what it was about to send may be lost."""
+    status = lane.process.status
+    return lane.client_gone and status is not None and status < 0
+
+
+def is_closing(lane: Lane) -> bool:
+    """Whether the next thing that happens to a lane is its end."""
+    if lane.held:
+        return lane.held[0].kind == TERMINATE
+    return lane.client_gone and not (lane.running and lane.running.kind == CANCEL)

@@ -1,0 +1,352 @@
+"""A run of a scenario with real processes: the second implementation of a stage.
+
+Between two steps everybody is at rest. The options are what is held: requests at the gate, ends of
+connections, starts and signals that are due, and the faults of the nemesis. A step lets one of
+them go on and ends when everybody is at rest again; whatever was answered meanwhile happened at
+the same time, and is told in one fixed order.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+from harness.errors import RefusedError
+from harness.findings.finding import Violation
+from harness.history import Event, History, digest
+from harness.invariants import Judge
+from harness.live import servers
+from harness.live.client import ServerError
+from harness.live.databases import Database
+from harness.live.gate import Gate
+from harness.live.incarnations import Incarnations
+from harness.live.lanes import BLOCKED, ORPHAN, Lane
+from harness.live.options import Act
+from harness.live.settle import Settler, is_closing, is_dead
+from harness.live.sleeps import Sleeps
+from harness.live.statements import has_written, target_of
+from harness.live.wire import WireError
+from harness.live.world import LiveWorld
+from harness.scenario import RestartFault, Scenario
+from harness.schedule import choices
+from harness.schedule.books import Ending, Limits
+from harness.schedule.choices import Option, labels
+from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
+
+NEMESIS = "nemesis"
+#: How much of a statement a label shows.
+TEXT_MAX = 72
+STOPS = "A service that is told to stop by SIGTERM stops."
+
+
+@dataclass(slots=True)
+class StandingClock:
+    """The time of a run that has none of its own: real time is in no schedule."""
+
+    now: float = 0.0
+
+
+class LiveStage:
+    """One run of real processes; enter it, take options until there are none, leave it."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        variant: Mapping[str, str],
+        deploy: Callable[[LiveWorld], None],
+    ) -> None:
+        guards, bug = scenario.settings_of(variant)
+        self.scenario = scenario
+        self._deploy = deploy
+        self.world = LiveWorld(seed=seed, guards=guards, bug=bug)
+        self.judge: Judge = self.world.judge
+        self.history = History()
+        self.limits = Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s)
+        self.clock = StandingClock()
+        self.applied: list[Option] = []
+        self.ending: Ending | None = None
+        self.services: dict[str, Incarnations] = {}
+        self._faults_left = scenario.faults_max
+        self._writes = self._overlapped = 0
+        self._acts: dict[tuple[object, ...], Act] = {}
+        self._latest: dict[str, Act] = {}
+        self._told_ends: set[str] = set()
+        self._server: servers.Server | None = None
+        self._database: Database | None = None
+
+    # --- the beginning and the end --------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._deploy(self.world)
+        server = self._server = servers.shared()
+        self._database = server.databases.take(self.world.schema)
+        self.gate = Gate(server.connect, self._database.name)
+        self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
+        try:
+            self.world.client = self._database.client
+            for recipe in self.world.recipes.values():
+                self.services[recipe.name] = Incarnations(recipe, self.gate)
+            for service in self.services.values():
+                if service.start_due:
+                    self._start(service)
+            self._happen(lambda: None)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with ExitStack() as stack:  # whatever fails, all the rest is done
+            if self._server is not None and self._database is not None:
+                databases = self._server.databases
+                stack.callback(databases.give_back, self.world.schema, self._database)
+            for lane in self.gate.lanes:
+                stack.callback(lane.forget_backend)
+            stack.callback(self.gate.close)
+            for lane in self.gate.lanes:
+                stack.callback(self.settler.thaw, lane)
+            for process in self.gate.processes:
+                stack.callback(process.end)
+
+    # --- the System protocol --------------------------------------------------------------------
+
+    def options(self) -> Sequence[Option]:
+        """What could happen next, first-in-first-out first; empty when the run is over."""
+        if self.ending is not None:
+            return ()
+        found = sorted(self._possible(), key=lambda act: act.place)
+        if any(not act.optional for act in found):
+            return found
+        waiting = [lane for lane in self.gate.lanes if lane.state in (BLOCKED, ORPHAN)]
+        self.ending = Ending("stuck", _why(waiting)) if waiting else Ending("finished")
+        return ()
+
+    def apply(self, option: Option) -> None:
+        """Make one option happen and return when nothing moves any more without us."""
+        assert isinstance(option, Act)
+        if len(self.applied) >= self.limits.steps:
+            self.ending = Ending("step limit", f"{self.limits.steps:,} steps without finishing")
+            return
+        self.applied.append(option)
+        self._latest[option.lane] = option
+        self._happen(option.perform)
+
+    def _happen(self, perform: Callable[[], None]) -> None:
+        """Let something happen, wait until everybody is at rest, and tell what came of it."""
+        try:
+            perform()
+            self.settler.settle()
+            self._tell()
+        except (RefusedError, WireError, ServerError) as error:
+            self.ending = Ending("refused", str(error))
+
+    # --- what is possible -------------------------------------------------------------------------
+
+    def _possible(self) -> list[Act]:
+        found: list[Act] = []
+        for lane in self.gate.lanes:
+            found += self._of_lane(lane)
+        for service in self.services.values():
+            found += self._of_service(service)
+        return found
+
+    def _of_lane(self, lane: Lane) -> list[Act]:
+        if lane.over or lane.running is not None:
+            return []
+        known = (lane.name, lane.choices)
+        closes = self._act(
+            ("closes", *known), lane, "the connection closes", lambda: self._close(lane)
+        )
+        if is_closing(lane):
+            return [closes]
+        if not lane.held:
+            return []
+        text = lane.held[0].text[:TEXT_MAX]
+        if is_dead(lane):
+            sent = self._act(
+                ("orphan", *known), lane, f"orphan {text}", lambda: self._release(lane)
+            )
+            sent.kind = choices.ORPHAN
+            return [closes, sent]
+        return [self._act(("held", *known), lane, text, lambda: self._release(lane))]
+
+    def _act(
+        self, key: tuple[object, ...], lane: Lane, text: str, perform: Callable[[], None]
+    ) -> Act:
+        if key not in self._acts:
+            self._acts[key] = Act(
+                f"{lane.name}: {text}",
+                perform,
+                kind=choices.OPERATION,
+                lane=lane.name,
+                since=len(self.applied),
+                parent=self._latest.get(lane.name),
+            )
+        return self._acts[key]
+
+    def _of_service(self, service: Incarnations) -> list[Act]:
+        name, found, count = service.name, list[Act](), len(service.lives)
+        service.notice()
+        if service.may_start and count:
+            text = f"start {name}#{count + 1}"
+            found.append(self._deed(("start", name, count), text, lambda: self._start(service)))
+        if service.term_due:
+            text = f"SIGTERM to {service.living[0].name}"
+            found.append(self._deed(("term", name, count), text, lambda: self._terminate(service)))
+        for life in service.living:
+            if life.sleeps is not None and life.sleeps.held:
+                key = ("sleep", life.name, life.sleeps.over)
+                wake = partial(self._wake, life.name, life.sleeps)
+                found.append(self._deed(key, f"{life.name} has slept", wake))
+        if self._faults_left and service.restartable:
+            for fault in self.scenario.faults:
+                if isinstance(fault, RestartFault) and fault.service == name:
+                    found += [self._strike_of(service, kind) for kind in fault.kinds]
+        return found
+
+    def _deed(self, key: tuple[object, ...], text: str, perform: Callable[[], None]) -> Act:
+        if key not in self._acts:
+            self._acts[key] = Act(
+                f"{NEMESIS}: {text}",
+                perform,
+                kind=choices.OPERATION,
+                lane=NEMESIS,
+                since=len(self.applied),
+            )
+        return self._acts[key]
+
+    def _strike_of(self, service: Incarnations, kind: str) -> Act:
+        key = ("fault", service.name, kind, len(service.lives))
+        text = f"{kind} restart of {service.name}"
+        act = self._deed(key, text, lambda: self._strike(service, kind))
+        act.kind = choices.FAULT
+        return act
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _release(self, lane: Lane) -> None:
+        self.gate.release(lane)
+
+    def _close(self, lane: Lane) -> None:
+        self.gate.leave(lane)
+        self._emit("note", "the connection closes", lane=lane.process.name, peer="database")
+
+    def _start(self, service: Incarnations) -> None:
+        life = service.start().name
+        self._emit("phase", "boot", lane=life, resource=life, after="boot")
+
+    def _terminate(self, service: Incarnations) -> None:
+        old = service.terminate().name
+        self._emit("fault", "stop", lane=NEMESIS, resource=old, after="told to stop", peer=old)
+
+    def _wake(self, name: str, sleeps: Sleeps) -> None:
+        sleeps.let_go()
+        self._emit("note", "has slept", lane=name)
+
+    def _strike(self, service: Incarnations, kind: str) -> None:
+        self._faults_left -= 1
+        old = service.strike(kind).name
+        after = {"crash": "down", "stop": "told to stop"}.get(kind, "is followed by another")
+        self._emit("fault", kind, lane=NEMESIS, resource=old, after=after, peer=old)
+        if kind in ("rolling", "overlap"):
+            self._start(service)
+
+    # --- what came of it --------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Write down what a step did: the requests that were answered, and what that changed."""
+        mine = self.applied[-1].lane if self.applied else ""
+        done, self.gate.completions = self.gate.completions, []
+        for each in sorted(done, key=lambda one: (one.lane.name != mine, one.lane.name)):
+            if not each.request.visible:
+                continue
+            target = target_of(each.request.statements[0]) if each.request.statements else ""
+            self._emit(
+                "write" if has_written(each.answer.tags) else "read",
+                each.request.text[:TEXT_MAX],
+                lane=each.lane.process.name,
+                resource=f"database/{target}" if target else "database",
+                value=str(each.answer),
+                peer="database",
+            )
+        for lane in sorted(self.settler.newly_blocked, key=lambda one: one.name):
+            if lane.blocked:
+                self._emit("note", "waits for a lock", lane=lane.process.name, peer="database")
+        self.settler.newly_blocked.clear()
+        for process in self.gate.processes:
+            if not process.alive and process.name not in self._told_ends:
+                self._told_ends.add(process.name)
+                name = process.name
+                self._emit("phase", "stopped", lane=name, resource=name, after="stopped")
+        if self.applied and done and all(each.answer.transaction != "I" for each in done):
+            return  # nothing was committed
+        lane_of = mine.partition(".")[0] or "harness"
+        for name, before, after in self.world.read_observed():
+            self._emit("write", "commit", lane=lane_of, resource=name, before=before, after=after)
+
+    def _emit(self, kind: str, operation: str, *, lane: str, **details: str) -> None:
+        event = Event(len(self.applied), 0, lane, kind, operation, **details)  # type: ignore[arg-type]
+        self.history.append(event)
+        if kind == "write":
+            self._writes += 1
+            self._overlapped += any(each.restart for each in self.services.values())
+
+    # --- the books --------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return len(self.applied)
+
+    @property
+    def now_ms(self) -> int:
+        """A live run has no time of its own."""
+        return 0
+
+    def observe(self, events: tuple[Event, ...]) -> None:
+        """Nobody watches besides the rules."""
+
+    def digest(self) -> str:
+        """The sha256 of every step taken and every event."""
+        events = [event.canonical() for event in self.history]
+        return digest([*labels(self.applied), *events, f"{self.ending}"])
+
+    def summary(self) -> Summary:
+        """What the run adds up to."""
+        notes = tuple(filter(None, (text() for text in self.world.notes.values())))
+        return Summary(
+            restarts=sum(max(0, len(each.lives) - 1) for each in self.services.values()),
+            writes=self._writes,
+            overlapped=self._overlapped,
+            faults=self.scenario.faults_max - self._faults_left,
+            reached=self.world.reached,
+            notes=notes,
+        )
+
+    def judge_ending(self, ending: Ending) -> None:
+        """Add what went wrong with the run itself."""
+        self.settler.refuse_children(self.gate.processes)
+        for process in self.gate.processes:
+            if process.failure:
+                self._accuse("no_lane_fails", f"{process.name} {process.failure}", LANE_FAILS)
+            elif process.alive and signal.SIGTERM in process.signals:
+                text = f"{process.name} ignores SIGTERM: it was told to stop, and still runs"
+                self._accuse("stops_when_told", text, STOPS)
+        last = labels(self.applied[-6:])
+        self.judge.violations += bad_ending(ending, steps=self.steps, at_ms=0, last=last)
+
+    def _accuse(self, rule: str, message: str, describe: str) -> None:
+        self.judge.violations.append(Violation(rule, message, self.steps, describe=describe))
+
+
+def _why(waiting: Sequence[Lane]) -> str:
+    return "\n".join(
+        f"{lane.name} waits for a lock, to {lane.running.text if lane.running else ''}"
+        for lane in waiting
+    )

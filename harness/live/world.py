@@ -1,0 +1,147 @@
+"""What a live scenario is made of: a database, the command lines of services, what to observe.
+
+A scenario is a plain function that is handed a :class:`LiveWorld` and says all of that. It starts
+nothing by itself: the run does, when everything is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+from harness.errors import UsageError, closest
+from harness.history import Event
+from harness.invariants import Judge, invariant_of
+from harness.live.client import Client, Row
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an incarnation of a service is started: its command line and what its world tells it."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start: bool = True
+
+
+class LiveWorld:
+    """What a live scenario is handed; ``guards`` and ``bug`` say which variant to start."""
+
+    def __init__(self, *, seed: int, guards: frozenset[str], bug: str) -> None:
+        self.seed = seed
+        self.guards = guards
+        self.bug = bug
+        self.judge = Judge()
+        self.schema = ""
+        self.recipes: dict[str, Recipe] = {}
+        self.observed: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        self.reached: dict[str, int] = {}
+        self.notes: dict[str, Callable[[], str]] = {}
+        self.client: Client | None = None
+
+    def database(self, schema: str) -> None:
+        """The SQL that makes the database as every run finds it."""
+        self.schema += schema.rstrip().rstrip(";") + ";\n"
+
+    def service(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        start: bool = True,
+    ) -> None:
+        """A service by its command line; it finds the database at PGHOST and PGPORT.
+
+        Its first incarnation is started when the run begins, unless ``start`` says no. In
+        ``environment`` the words {PGHOST}, {PGPORT} and {INCARNATION} are replaced, for services
+        that are set up by other names than PostgreSQL's own.
+        """
+        if name in self.recipes:
+            raise UsageError(f"service {name!r} exists already; names are unique in a run")
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise UsageError(f"a service is named by letters, digits, - and _, not {name!r}")
+        self.recipes[name] = Recipe(name, tuple(command), dict(environment or {}), start)
+
+    def observe(self, name: str, query: str) -> None:
+        """Read this after every step that did something; rules judge ``on`` the name."""
+        self.observed[name] = query
+
+    def value(self, name: str) -> str:
+        """What an observed query said last: one value, or rows joined by semicolons."""
+        if name not in self.observed:
+            raise closest(name, self.observed, kind="observed value")
+        return self.values.get(name, "")
+
+    def query(self, sql: str) -> list[Row]:
+        """The rows of a query of a rule, as text; only what is committed is seen."""
+        if self.client is None:
+            raise UsageError("a rule may query while a run goes on, not before")
+        return self.client.query(sql)
+
+    @overload
+    def invariant(self, check: F, /) -> F: ...
+
+    @overload
+    def invariant(
+        self,
+        check: None = None,
+        /,
+        *,
+        name: str = "",
+        describe: str = "",
+        on: tuple[str, ...] = (),
+        at_end: bool = False,
+    ) -> Callable[[F], F]: ...
+
+    def invariant(
+        self,
+        check: Any = None,
+        /,
+        *,
+        name: str = "",
+        describe: str = "",
+        on: tuple[str, ...] = (),
+        at_end: bool = False,
+    ) -> Any:
+        """Judge every step (or the changes ``on`` observed values, or the end) by this function."""
+
+        def add(function: F) -> F:
+            self.judge.add(
+                invariant_of(function, name=name, describe=describe, on=on, at_end=at_end)
+            )
+            return function
+
+        return add(check) if check is not None else add
+
+    def note(self, key: str, text: Callable[[], str]) -> None:
+        """Something worth saying in a report, asked for when the run is over."""
+        self.notes[key] = text
+
+    def reach(self, name: str) -> None:
+        """Count that a run came to an interesting place."""
+        self.reached[name] = self.reached.get(name, 0) + 1
+
+    def read_observed(self) -> list[tuple[str, str, str]]:
+        """What has changed of the observed values: name, before, after."""
+        changed: list[tuple[str, str, str]] = []
+        for name, query in self.observed.items():
+            before, after = self.values.get(name, ""), shown(self.query(query))
+            if before != after:
+                self.values[name] = after
+                changed.append((name, before, after))
+        return changed
+
+    def saw(self, events: Sequence[Event]) -> int:
+        """How many of these events are writes."""
+        return sum(event.kind == "write" for event in events)
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """Rows as one text."""
+    return "; ".join(", ".join("null" if v is None else v for v in row) for row in rows)

@@ -1,0 +1,148 @@
+"""A run of a scenario in the simulation: its world, its story, and how it came to its end."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+from harness.findings.finding import Violation
+from harness.history import derive_seed, relative
+from harness.invariants import Judge
+from harness.scenario import Scenario
+from harness.schedule.choices import labels
+from harness.schedule.simulation import Ending, Limits, Simulation
+from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
+from harness.schedule.workload import WITHOUT
+from harness.world.world import World
+
+
+class Simulated:
+    """A :class:`~harness.schedule.stage.Stage` that is a simulation and its world."""
+
+    def __init__(self, scenario: Scenario, *, seed: int, variant: Mapping[str, str]) -> None:
+        guards, bug = scenario.settings_of(variant)
+        self.scenario = scenario
+        self.simulation = simulation = Simulation(
+            seed=derive_seed(scenario.name, seed),
+            limits=Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s),
+            stall_s=scenario.stall_s,
+            epoch_s=scenario.epoch_s,
+        )
+        without = variant.get(WITHOUT, "")
+        self.world = World(simulation, seed=seed, guards=guards, bug=bug, without=without)
+        self.judge, self.history = self.world.judge, simulation.history
+        self.limits, self.clock = simulation.limits, simulation.clock
+        self.applied = simulation.applied
+        # What is asked at every step is asked without a detour.
+        self.options, self.apply = simulation.options, simulation.apply
+        self.observe, self.digest = self.world.observe, simulation.digest
+
+    def __enter__(self) -> Self:
+        simulation, scenario = self.simulation, self.scenario
+        simulation.__enter__()
+        simulation.faults_left = scenario.faults_max
+        for fault in scenario.faults:
+            fault.allow(self.world)
+        simulation.spawn("main", scenario.story, self.world, main=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.simulation.__exit__(*exception)
+
+    def judge_ending(self, ending: Ending) -> None:
+        """Add what went wrong with the run itself."""
+        judge_ending(self.simulation, self.world.judge, ending)
+
+    def summary(self) -> Summary:
+        """What the run adds up to."""
+        simulation, world = self.simulation, self.world
+        world.take_measures()
+        return Summary(
+            restarts=world.restarts,
+            writes=world.writes,
+            overlapped=world.overlapped,
+            faults=self.scenario.faults_max - simulation.faults_left,
+            batch_legal=simulation.batch_legal,
+            reached=world.reached,
+            operations=world.workload.offered,
+            covered=world.covered(),
+            notes=tuple(filter(None, (text() for text in world.notes.values()))),
+            blast_radius=world.blast_radius,
+        )
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return self.simulation.steps
+
+    @property
+    def now_ms(self) -> int:
+        """Virtual milliseconds since it began."""
+        return self.simulation.now_ms
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended, if it has."""
+        return self.simulation.ending
+
+
+def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
+    """What went wrong with the run itself: a lane that failed, a deadlock, a limit."""
+    told: list[BaseException] = []
+    failed = [lane for lane in simulation.lanes.values() if lane.error is not None]
+    # The main lane comes last: what it raises is mostly what another lane has failed with.
+    for lane in sorted(failed, key=lambda lane: lane.name == "main"):
+        for error in _leaves(lane.error):
+            if isinstance(error, KeyboardInterrupt):
+                raise error
+            if not any(error is other for other in told):
+                told.append(error)
+                judge.violations.append(_failure(simulation, lane.name, error))
+    last = labels(simulation.applied[-6:])
+    judge.violations += bad_ending(
+        ending, steps=simulation.steps, at_ms=simulation.now_ms, last=last
+    )
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+    """The errors in an error: those of the tasks of a nursery come wrapped in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    elif error is not None:
+        yield error
+
+
+def _failure(simulation: Simulation, lane: str, error: BaseException) -> Violation:
+    """A lane that died of an error, at the step and the time at which it did."""
+    died = next(
+        (
+            event
+            for event in simulation.history
+            if event.kind == "fault" and event.lane == lane and event.operation.startswith("failed")
+        ),
+        None,
+    )
+    assertion = isinstance(error, AssertionError)
+    text = str(error).strip() or "an assertion failed"
+    if not assertion:
+        text = f"{lane} failed: {type(error).__name__}: {str(error).strip()}".rstrip(": ")
+    return Violation(
+        invariant="scenario_assertions" if assertion else "no_lane_fails",
+        message=text,
+        describe="" if assertion else LANE_FAILS,
+        lane=lane,
+        site=_site_of(error),
+        step=died.step if died else simulation.steps,
+        at_ms=died.at_ms if died else simulation.now_ms,
+    )
+
+
+def _site_of(error: BaseException) -> str:
+    """Where the target raised, innermost, as ``path:line function``."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if "/trio/" not in frame.filename and "/harness/" not in frame.filename:
+            place = f"{relative(frame.filename)}:{frame.lineno} {frame.name}"
+    return place
