@@ -100,8 +100,10 @@ class Service:
         self.tells = False
         self.restarting = False
         self.restartable = False
-        #: Whether the nemesis is at work on it: until that is done, it does not strike again.
-        self.struck = False
+        #: The nemeses that are at work on it, oldest first; until they are done none restarts it.
+        self.struck: list[str] = []
+        #: The newest incarnation that is alive while a restart goes on.
+        self.recovering: Life | None = None
         #: Of which kind the restart is that goes on or comes next; empty if nobody said.
         self.kind = ""
         self.coverage = coverage
@@ -165,6 +167,7 @@ class Service:
             self.coverage.changed(self, self.kind, phase)
         elif ended:
             self.coverage.changed(self, "", "")
+        self.recovering = living[-1] if living and self.restarting else None
         self.restartable = len(living) == 1 and not self.restarting and not self.struck
 
     def _kind_by_hand(self, living: list[Life]) -> str:
@@ -244,6 +247,24 @@ class Service:
         if kind in ("crash", "failover") and old is not None:
             self.crash(old)
         return old, new
+
+    async def relapse(self, nemesis: str, *, delay_s: float) -> None:
+        """After a crash in the middle of a restart: see to it that an incarnation is there again.
+
+        What was going on comes first to its end, which may already bring one.
+        """
+        await self.simulation.operate(
+            f"wait for the restart of {self.name} that was cut short",
+            lambda: None,
+            footprint=reads(f"lifecycle/{self.name}"),
+            enabled=lambda: self.struck[0] == nemesis,
+            describe_wait=lambda: f"{self.struck[0]} is at work on {self.name}",
+        )
+        for life in self.alive:
+            if life.stopping:
+                await self.gone(life)
+        if not self.alive:
+            await self.change((None, None), "crash", delay_s)
 
     async def change(
         self, lives: tuple[Life | None, Life | None], kind: str, delay_s: float

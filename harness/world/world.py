@@ -234,8 +234,13 @@ class World:
 
     # --- restarts ---------------------------------------------------------------------------
 
-    def allow_restart(self, name: str, kinds: tuple[str, ...], *, delay_s: float) -> None:
-        """Let the nemesis restart a service at any moment at which it is not restarting already."""
+    def allow_restart(
+        self, name: str, kinds: tuple[str, ...], *, delay_s: float, in_recovery: bool = False
+    ) -> None:
+        """Let the nemesis restart a service at any moment at which it is not restarting already.
+
+        ``in_recovery`` lets it cut the power of what is just coming back, too.
+        """
         for kind in kinds:
             if kind not in RESTART_KINDS:
                 raise closest(kind, RESTART_KINDS, kind="kind of restart")
@@ -245,27 +250,55 @@ class World:
                 available=lambda: self._can_restart(name),
                 footprint=writes(f"lifecycle/{name}"),
             )
+        if in_recovery:
+            self.simulation.offer_fault(
+                f"crash of {name} in recovery",
+                lambda: self._strike_recovery(name, delay_s),
+                available=lambda: self._can_relapse(name),
+                footprint=writes(f"lifecycle/{name}"),
+            )
+
+    def _can_relapse(self, name: str) -> bool:
+        service = self.services.get(name)
+        return service is not None and service.recovering is not None
 
     def _can_restart(self, name: str) -> bool:
         service = self.services.get(name)
         return service is not None and service.restartable
 
     def _strike(self, name: str, kind: str, delay_s: float) -> None:
+        service, lane = self._at_work(name)
+        lives = service.cut(kind)
+        work = partial(service.change, lives, kind, delay_s)
+        self._spawn_nemesis(service, lane, f"{kind} restart of {name}", work)
+
+    def _strike_recovery(self, name: str, delay_s: float) -> None:
+        service, lane = self._at_work(name)
+        service.crash(service.recovering)
+        work = partial(service.relapse, lane, delay_s=delay_s)
+        self._spawn_nemesis(service, lane, f"crash of {name} in recovery", work)
+
+    def _at_work(self, name: str) -> tuple[Service, str]:
+        """The service at which a nemesis goes to work, and the lane of that one."""
         self._nemeses += 1
+        lane = "nemesis" if self._nemeses == 1 else f"nemesis.{self._nemeses}"
         service = self.services[name]
         service.touches()
-        service.struck = True
-        lives = service.cut(kind)
+        service.struck.append(lane)
+        return service, lane
+
+    def _spawn_nemesis(
+        self, service: Service, lane: str, what: str, work: Callable[[], Awaitable[None]]
+    ) -> None:
         service.changed()
 
         async def nemesis() -> None:
-            await service.change(lives, kind, delay_s)
+            await work()
             service.touches()
-            service.struck = False
+            service.struck.remove(lane)
             service.changed()
 
-        lane = "nemesis" if self._nemeses == 1 else f"nemesis.{self._nemeses}"
-        nemesis.__name__ = f"{kind} restart of {name}"
+        nemesis.__name__ = what
         self.simulation.spawn(lane, nemesis)
 
     def allow_clock_jump(self, name: str, by_s: Iterable[float]) -> None:
