@@ -68,7 +68,7 @@ class Equivalence:
         self.twins: dict[str, Twin[Any]] = {}
         self.restarted = False
         self._since: set[str] = set()
-        self._lost: set[str] = set()
+        self._by_resource: dict[str, tuple[Twin[Any], ...]] = {}
         for milestone in self.milestones:
             world.reachable(_mark(milestone))
         world.watch("", self._observe)
@@ -115,6 +115,7 @@ class Equivalence:
             name=name, state=state, apply=apply, expected=expected, actual=actual, on=tuple(on)
         )
         self.twins[name] = made
+        self._by_resource.clear()
         return made
 
     def passed(self, milestone: str) -> None:
@@ -166,11 +167,19 @@ class Equivalence:
 
     def _judge(self, event: Event) -> object:
         judged = NOTHING_TO_JUDGE
-        for twin in self.twins.values():
-            if event.resource.startswith(twin.on) and twin.compared_at != event.step:
+        for twin in self._concerned(event.resource):
+            if twin.compared_at != event.step:
                 judged |= self.compare(twin)
                 twin.compared_at = event.step
         return judged
+
+    def _concerned(self, resource: str) -> tuple[Twin[Any], ...]:
+        """The twins that are compared when something happens to a resource."""
+        found = self._by_resource.get(resource)
+        if found is None:
+            found = tuple(twin for twin in self.twins.values() if resource.startswith(twin.on))
+            self._by_resource[resource] = found
+        return found
 
     def compare(self, twin: Twin[Any]) -> bool:
         """Compare a service with its twin now; whether there was anything to compare.
@@ -204,7 +213,6 @@ class Equivalence:
     def _is_volatile(self, part: str) -> bool:
         for name in self.volatile:
             if part == name or (name.endswith("/") and part.startswith(name)):
-                self._lost.add(name)
                 return True
         return False
 

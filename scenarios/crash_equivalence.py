@@ -54,13 +54,13 @@ VOLATILE: Mapping[str, str] = {
     "matching/orders/": "matching keeps no order on disk: a restart cancels all of them",
 }
 LISTED = MARKETS[:2]
-PEOPLE, DESKS = 6, 2
+PEOPLE, DESKS = 6, 1
 #: Health is checked every two seconds, so that a run need not go on for long to see a whole check.
 SPEC = replace(JANUARY_2026, fees=FEES_APRIL_2026, health_check_seconds=2)
 #: The period after which volumes count for the fees; a day on the real exchange.
 PERIOD_MS = 4_000
 #: How long the customers work before the run may end, in seconds.
-WORK_S = 7.0
+WORK_S = 6.2
 #: What the nemesis may do to each service; the last two serve for ever, nobody asks them to stop.
 RESTARTS = {
     **dict.fromkeys(("market_data", "publisher", "risk", "matching", "volumes"), RESTART_KINDS),

@@ -89,6 +89,8 @@ class Service:
         name: str,
         run: Callable[[Life], Awaitable[object]],
         coverage: Coverage,
+        *,
+        on_change: Callable[[Service], None] = lambda service: None,
     ) -> None:
         self.simulation = simulation
         self.name = name
@@ -107,6 +109,7 @@ class Service:
         #: Of which kind the restart is that goes on or comes next; empty if nobody said.
         self.kind = ""
         self.coverage = coverage
+        self.on_change = on_change
 
     def start(self) -> Life:
         """Start the next incarnation, beside one that is still alive if there is one."""
@@ -169,6 +172,7 @@ class Service:
             self.coverage.changed(self, "", "")
         self.recovering = living[-1] if living and self.restarting else None
         self.restartable = len(living) == 1 and not self.restarting and not self.struck
+        self.on_change(self)
 
     def _kind_by_hand(self, living: list[Life]) -> str:
         """Of which kind a restart is that began without anybody saying so."""

@@ -61,6 +61,8 @@ class World:
         self.timeouts = 0
         self.clock_jumps = 0
         self._nemeses = 0
+        self._restartable: set[str] = set()
+        self._recovering: set[str] = set()
         self.coverage = Coverage(simulation)
         self._watchers: list[tuple[str, Callable[[Event], None]]] = []
 
@@ -90,7 +92,9 @@ class World:
         """A restartable service; ``run(life)`` is one incarnation of it."""
         if name in self.services:
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
-        service = self.services[name] = Service(self.simulation, name, run, self.coverage)
+        service = self.services[name] = Service(
+            self.simulation, name, run, self.coverage, on_change=self._strikable
+        )
         if start:
             service.start()
         return service
@@ -247,24 +251,24 @@ class World:
             self.simulation.offer_fault(
                 f"{kind} restart of {name}",
                 lambda kind=kind: self._strike(name, kind, delay_s),  # type: ignore[misc]
-                available=lambda: self._can_restart(name),
+                available=lambda: name in self._restartable,
                 footprint=writes(f"lifecycle/{name}"),
             )
         if in_recovery:
             self.simulation.offer_fault(
                 f"crash of {name} in recovery",
                 lambda: self._strike_recovery(name, delay_s),
-                available=lambda: self._can_relapse(name),
+                available=lambda: name in self._recovering,
                 footprint=writes(f"lifecycle/{name}"),
             )
 
-    def _can_relapse(self, name: str) -> bool:
-        service = self.services.get(name)
-        return service is not None and service.recovering is not None
-
-    def _can_restart(self, name: str) -> bool:
-        service = self.services.get(name)
-        return service is not None and service.restartable
+    def _strikable(self, service: Service) -> None:
+        """Note what the nemesis could do to a service; it is asked at every step of a run."""
+        for names, can in (
+            (self._restartable, service.restartable),
+            (self._recovering, service.recovering is not None),
+        ):
+            (names.add if can else names.discard)(service.name)
 
     def _strike(self, name: str, kind: str, delay_s: float) -> None:
         service, lane = self._at_work(name)
