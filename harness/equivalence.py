@@ -137,8 +137,13 @@ class Equivalence:
         """Wait until no restart goes on and all that has to happen happened after the last one.
 
         The last thing that a story does: a restart may still come while it waits, and then it
-        waits for all of it again.
+        waits for all of it again. Raises :class:`UsageError` for a volatile part of no twin.
         """
+        for name in self.volatile:
+            if name.partition("/")[0] not in self.twins:
+                raise closest(
+                    name, self.twins, kind="volatile part: what is before its / is a twin"
+                )
         while self._going_on():
             await self.world.simulation.operate(
                 "run on",
@@ -202,7 +207,7 @@ class Equivalence:
         part = different[0]
         mine, wanted = actual.get(part, _ABSENT), expected.get(part, _ABSENT)
         raise Broken(
-            f"{part} of {twin.name} is {brief(mine)}. A core that never crashed and did the same "
+            f"At {twin.name}, {part} is {brief(mine)}. A core that never crashed and did the same "
             f"{twin.fed} commands has {brief(wanted)}."
             + (f" {', '.join(different[1:])} differ, too." if different[1:] else ""),
             resource=f"{twin.name}/{part}",

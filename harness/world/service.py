@@ -252,10 +252,11 @@ class Service:
             self.crash(old)
         return old, new
 
-    async def relapse(self, nemesis: str, *, delay_s: float) -> None:
-        """After a crash in the middle of a restart: see to it that an incarnation is there again.
+    async def relapse(self, crashed: Life, nemesis: str, *, delay_s: float) -> None:
+        """After a crash in the middle of a restart: see to it that the restart is done after all.
 
-        What was going on comes first to its end, which may already bring one.
+        What was going on comes first to its end, which may already have brought a successor. Who
+        was to be replaced by the one that crashed is replaced by the next one.
         """
         await self.simulation.operate(
             f"wait for the restart of {self.name} that was cut short",
@@ -264,11 +265,10 @@ class Service:
             enabled=lambda: self.struck[0] == nemesis,
             describe_wait=lambda: f"{self.struck[0]} is at work on {self.name}",
         )
-        for life in self.alive:
-            if life.stopping:
-                await self.gone(life)
-        if not self.alive:
-            await self.change((None, None), "crash", delay_s)
+        await trio.sleep(delay_s)
+        old = next(iter(self.alive), None)
+        if old is None or old.incarnation < crashed.incarnation:
+            await self.change((old, None), "rolling", 0.0)
 
     async def change(
         self, lives: tuple[Life | None, Life | None], kind: str, delay_s: float

@@ -278,8 +278,10 @@ class World:
 
     def _strike_recovery(self, name: str, delay_s: float) -> None:
         service, lane = self._at_work(name)
-        service.crash(service.recovering)
-        work = partial(service.relapse, lane, delay_s=delay_s)
+        crashed = service.recovering
+        assert crashed is not None  # or it would not have been offered
+        service.crash(crashed)
+        work = partial(service.relapse, crashed, lane, delay_s=delay_s)
         self._spawn_nemesis(service, lane, f"crash of {name} in recovery", work)
 
     def _at_work(self, name: str) -> tuple[Service, str]:

@@ -1,16 +1,13 @@
-"""The twins of the chain and of matching, which follows it: one core, fed every block."""
+"""The twin of the chain: one core that does every block, with the values of the other twins."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 
 from harness.equivalence import Equivalence, Parts
 from scenarios.exchange import Exchange
 from scenarios.twins.market_data import MarketDataTwin
 from scenarios.twins.volumes import VolumesTwin
 from target_stub.chain import BLOCKS, Block
-from target_stub.cloud.matching import Matching
-from target_stub.core import Command, PublishMarket, SetMode, SetStanding, SettleTrade, State, apply
+from target_stub.core import Command, PublishMarket, SetStanding, State, apply
 
 
 class ChainTwin:
@@ -52,50 +49,6 @@ class ChainTwin:
         return after
 
 
-class MatchingTwin:
-    """What matching must know of accounts and markets whenever nothing is under way."""
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        equivalence: Equivalence,
-        *,
-        chain: ChainTwin,
-        resting: Callable[[], bool],
-        lives: Sequence[Matching],
-    ) -> None:
-        self.exchange = exchange
-        self.chain = chain
-        self.resting = resting
-        self.lives = lives
-        self._seen: tuple[int, int] = (0, 0)
-        self.twin = equivalence.twin(
-            "matching",
-            None,
-            lambda state, command: None,
-            expected=lambda state: parts_of_matching(self.chain.twin.state),
-            actual=self.actual,
-            on=(f"{exchange.network.name}/",),
-        )
-
-    def actual(self) -> Parts | None:
-        """What matching knows, if it has heard of all that happened and of nothing else."""
-        if not self.lives or not self.resting():
-            return None
-        service, blocks = self.lives[-1], self.exchange.chain.blocks
-        heard = (len(self.lives), len(blocks))
-        if service.state is None or heard == self._seen:
-            return None
-        for block in reversed(blocks):
-            if not isinstance(block.command, SettleTrade | SetMode):
-                if block.command.id not in service.state.applied:
-                    return None
-                break
-        self._seen = heard
-        self.twin.fed = self.chain.twin.fed
-        return parts_of_matching(service.state)
-
-
 def parts(state: State) -> Parts:
     """A whole state, account by account and market by market."""
     return {
@@ -107,16 +60,3 @@ def parts(state: State) -> Parts:
         "mode": state.mode,
         "commands": (state.sequence, state.applied.checksum),
     }
-
-
-def parts_of_matching(state: State) -> Parts:
-    """What matching has of a state: orders apart, because they are its own."""
-    found: dict[str, object] = {"usdc price": state.usdc_price}
-    for name, account in state.accounts.items():
-        found[f"balances/{name}"] = account.balance_usdc
-        found[f"positions/{name}"] = dict(account.positions)
-        found[f"standings/{name}"] = account.standing
-        found[f"orders/{name}"] = tuple(account.orders)
-    for symbol, market in state.markets.items():
-        found[f"prices/{symbol}"] = (market.price, market.premium_usdc, market.funding_at_ms)
-    return found

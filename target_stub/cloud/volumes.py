@@ -8,7 +8,7 @@ only when the period ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -31,11 +31,13 @@ PERIODS = 14
 class Counted:
     """What was traded in the first ``height`` blocks, in USD, by account and period.
 
+    ``last`` is the command of the last of these blocks: after a rollback it is another one.
     ``closed`` is the last period that is over, ``told`` the last one of which the chain knows all;
     periods are counted from the beginning of time.
     """
 
     height: int = 0
+    last: str = ""
     closed: int = -1
     told: int = -1
     volumes: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
@@ -58,7 +60,7 @@ def counted(before: Counted, block: Block, period_ms: int) -> Counted:
             for side in (event.taker, event.maker):
                 mine = volumes.setdefault(side.account, {})
                 mine[period] = mine.get(period, ZERO) + event.price.value * event.size
-    return replace(before, height=block.height, volumes=volumes)
+    return replace(before, height=block.height, last=block.command.id, volumes=volumes)
 
 
 def with_period_over(before: Counted, period: int) -> Counted:
@@ -108,8 +110,8 @@ class Volumes:
     async def follow(self, blocks: Any) -> None:
         """Count whenever somebody traded; which blocks are new, the chain says."""
         await self.catch_up()
-        async for _, events in blocks:
-            if any(isinstance(event, Filled) for event in events):
+        async for block in blocks:
+            if any(isinstance(event, Filled) for event in block.events):
                 await self.catch_up()
 
     async def catch_up(self) -> None:
@@ -118,15 +120,26 @@ class Volumes:
             await self.count_new()
 
     async def count_new(self) -> None:
-        """Ask for them and save the result, if somebody traded in them."""
-        async for attempt in retrying():
-            with attempt:
-                blocks = await self.network.call("chain", "blocks", self.counted.height)
+        """Ask for them and save the result, if somebody traded in them.
+
+        If the chain was rolled back below what was counted, everything is counted anew.
+        """
         after = self.counted
-        for block in blocks:
+        blocks = await self.blocks_from(max(0, after.height - 1))
+        if after.height and (not blocks or blocks[0].command.id != after.last):
+            after = Counted(closed=after.closed, told=after.told)
+            blocks = await self.blocks_from(0)
+        for block in blocks[1:] if after.height else blocks:
             after = counted(after, block, self.period_ms)
         if after.volumes != self.counted.volumes:
             await self.save(after)
+
+    async def blocks_from(self, height: int) -> Sequence[Block]:
+        """The blocks above a height."""
+        async for attempt in retrying():
+            with attempt:
+                blocks: Sequence[Block] = await self.network.call("chain", "blocks", height)
+        return blocks
 
     async def save(self, after: Counted) -> None:
         """Make a count durable, and only then believe it; wait for the end if it is another's."""
