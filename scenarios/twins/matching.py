@@ -38,7 +38,7 @@ class DeskTwin:
     def observe(self, event: HistoryEvent) -> None:
         """A command is in the journal; one that is written again is there already."""
         key = event.resource.rpartition("/")[2]
-        if event.kind == "write" and int(key) == self.twin.fed + 1:
+        if event.kind == "write" and int(key) > self.twin.fed:
             self.twin.durable(self.exchange.database.table(TABLE)[key]["command"])
 
     def actual(self) -> Parts | None:

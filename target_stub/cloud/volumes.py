@@ -18,7 +18,7 @@ import trio
 from target_stub.chain import BLOCKS, Block
 from target_stub.cloud.oracle_feed import sleep_until_multiple
 from target_stub.cloud.retry import retrying
-from target_stub.core import Filled, SetStanding, State
+from target_stub.core import Filled, FillType, SetStanding, State
 from target_stub.core.money import ZERO, exact
 from target_stub.ports import Database, Life, Network, Row
 
@@ -56,7 +56,7 @@ def counted(before: Counted, block: Block, period_ms: int) -> Counted:
     volumes = {account: dict(periods) for account, periods in before.volumes.items()}
     period = block.command.at_ms // period_ms
     for event in block.events:
-        if isinstance(event, Filled):
+        if isinstance(event, Filled) and event.fill_type in (FillType.FILL, FillType.RPI):
             for side in (event.taker, event.maker):
                 mine = volumes.setdefault(side.account, {})
                 mine[period] = mine.get(period, ZERO) + event.price.value * event.size

@@ -128,7 +128,9 @@ def test_a_run_goes_on_until_everything_has_come_after_the_last_restart() -> Non
     assert run.reached == {"second after a restart": 3}
 
 
-def test_a_restart_while_a_run_goes_on_is_waited_for_as_well() -> None:
+@pytest.mark.parametrize("kind", ["crash", "stop", "rolling"])
+@pytest.mark.parametrize("before_the_end", [0, 1, 2])
+def test_a_restart_at_the_last_moment_is_waited_for_as_well(kind: str, before_the_end: int) -> None:
     async def story(world: World) -> None:
         equivalence = runs_on(world, actual=lambda: {"count": equivalence.twins["counter"].state})
         await trio.sleep(0.5)
@@ -137,15 +139,16 @@ def test_a_restart_while_a_run_goes_on_is_waited_for_as_well() -> None:
 
     calm = run_of(told(story))
     late = execute(
-        told(story, crashes()),
+        told(story, crashes("ledger", kind)),
         seed=1,
         choose=lambda options, step: (
-            len(options) - 1 if step == calm.steps - 2 and options[-1].optional else 0
+            len(options) - 1 if step == calm.steps - before_the_end and options[-1].optional else 0
         ),
     )
     assert late.faults == 1
     assert not late.violated, late.violations
     assert late.ended_at_ms > calm.ended_at_ms
+    assert late.judged[VACUITY] == 1
 
 
 def test_a_restart_after_which_nothing_came_is_unknown_and_says_what_is_missing() -> None:
@@ -156,6 +159,16 @@ def test_a_restart_after_which_nothing_came_is_unknown_and_says_what_is_missing(
 
     run = run_of(told(story))
     assert "second, counter did not come after the last restart" in run.unknown[VACUITY]
+
+
+def test_without_the_rule_only_the_milestones_are_waited_for() -> None:
+    async def story(world: World) -> None:
+        equivalence = runs_on(world, actual=lambda: None)
+        world.judge.invariants = [rule for rule in world.judge.invariants if rule.name != RULE]
+        await equivalence.run_on()
+
+    run = run_of(told(story))
+    assert not run.violated, run.violations
 
 
 def test_a_run_without_a_restart_says_nothing_of_restarts() -> None:
@@ -257,7 +270,7 @@ def test_names_are_checked() -> None:
     assert not run.violated, run.violations
 
 
-# --- crashes in the middle of a restart -------------------------------------------------------------
+# --- crashes in the middle of a restart -----------------------------------------------------------
 
 
 async def slow_ledger(life: Life) -> None:
@@ -270,7 +283,7 @@ async def slow_ledger(life: Life) -> None:
 
 
 async def restarted(world: World) -> None:
-    """A service and a while in which it may be struck; at the end it must be there, and alone."""
+    """A service and a while in which it may be struck; in the end it must be there, and alone."""
     service = world.service("ledger", slow_ledger)
     await service.ready()
     await trio.sleep(5)
