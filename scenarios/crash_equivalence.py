@@ -30,7 +30,7 @@ from scenarios.twins.market_data import MarketDataTwin
 from scenarios.twins.matching import DeskTwin, FollowerTwin
 from scenarios.twins.risk import HealthCheckTwin
 from scenarios.twins.volumes import VolumesTwin
-from scenarios.whole_exchange import WholeExchange
+from scenarios.whole_services import WholeExchange
 from target_stub.bugs import bugs_of
 from target_stub.chain import Block
 from target_stub.cloud.trader import Instrument

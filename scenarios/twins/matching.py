@@ -8,7 +8,7 @@ from contextlib import suppress
 from harness.equivalence import Equivalence, Parts
 from harness.history import Event as HistoryEvent
 from scenarios.twins.chain import ChainTwin
-from scenarios.whole_exchange import WholeExchange
+from scenarios.whole_services import WholeExchange
 from target_stub.chain import Head, with_mode_gate
 from target_stub.cloud.durable_matching import DurableMatching
 from target_stub.cloud.journal import TABLE
