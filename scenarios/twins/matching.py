@@ -92,7 +92,7 @@ class FollowerTwin:
 def has_followed(engine: DurableMatching, head: Head) -> bool:
     """Whether an incarnation has heard of this head and believes that it has done all it says."""
     followed, desk = engine.followed, engine.desk
-    if followed is None or followed.age != head.age or desk.matched:
+    if followed is None or followed.age != head.age or desk.matched or desk.state.resyncing:
         return False
     return desk.follow(head, id="", at_ms=0, anew=False) is None
 
