@@ -138,8 +138,8 @@ class Volumes:
         """The blocks above a height."""
         async for attempt in retrying():
             with attempt:
-                blocks: Sequence[Block] = await self.network.call("chain", "blocks", height)
-        return blocks
+                _, blocks = await self.network.call("chain", "blocks", height)
+        return tuple(blocks)
 
     async def save(self, after: Counted) -> None:
         """Make a count durable, and only then believe it; wait for the end if it is another's."""
