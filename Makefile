@@ -38,7 +38,7 @@ $(VENV)/ready: pyproject.toml
 
 $(VENV)/ready-for-tests: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test,paradex-unsigned]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,live,paradex-unsigned]"
 	$(BIN)/python -m pip install --quiet --no-deps paradex-py==$(PARADEX_PY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade \
 		--target $(VENV)/oldest-trio trio==$(OLDEST_TRIO)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.campaign import Plan, explore
     from harness.engine import execute
+    from harness.equivalence import Equivalence
     from harness.errors import UsageError
     from harness.findings.finding import Finding
     from harness.invariants import Broken, Invariant
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Broken",
+    "Equivalence",
     "Finding",
     "Invariant",
     "Plan",
@@ -45,6 +47,7 @@ __all__ = [
 
 _HOMES = {
     "Broken": "harness.invariants",
+    "Equivalence": "harness.equivalence",
     "Finding": "harness.findings.finding",
     "Invariant": "harness.invariants",
     "Plan": "harness.campaign",

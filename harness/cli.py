@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from harness.errors import ChangeoverError, UsageError, closest
+from harness.settings import number_or_all
 
 _OVERVIEW = """\
 usage: changeover COMMAND [OPTIONS]
@@ -93,7 +94,9 @@ def _run_parser(verb: str = "run", what: str = "scenarios") -> _Parser:
         f"Searches {what}, all of them if none is named.",
         time_limit="for each scenario, such as 30s",
     )
-    parser.add_argument("--schedules", type=int, metavar="N", help="schedules a scenario")
+    parser.add_argument(
+        "--schedules", type=number_or_all, metavar="N", help="schedules a scenario, or all"
+    )
     parser.add_argument("--keep-going", action="store_const", const=True, help="after a finding")
     return parser
 

@@ -111,7 +111,8 @@ class _State:
         self.headed = True
         profile = self.profile()
         seed = choose_seed(profile.seed, last=last_seed, drawn=self.drawn)
-        return f"changeover: profile {profile.name}, seed {seed}, {profile.schedules} schedules"
+        schedules = profile.schedules or "all"
+        return f"changeover: profile {profile.name}, seed {seed}, {schedules} schedules"
 
 
 _STATE = pytest.StashKey[_State]()

@@ -27,18 +27,25 @@ Story = Callable[["World"], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class RestartFault:
-    """The nemesis may restart ``service`` in any of ``kinds``; it is down for ``delay_s``."""
+    """The nemesis may restart ``service`` in any of ``kinds``; it is down for ``delay_s``.
+
+    ``in_recovery`` lets it strike a second time before the first restart is over.
+    """
 
     service: str
     kinds: tuple[str, ...] = ("crash",)
     delay_s: float = 0.1
+    in_recovery: bool = False
 
     def allow(self, world: World) -> None:
         """Offer it in a run."""
-        world.allow_restart(self.service, self.kinds, delay_s=self.delay_s)
+        world.allow_restart(
+            self.service, self.kinds, delay_s=self.delay_s, in_recovery=self.in_recovery
+        )
 
     def __str__(self) -> str:
-        return f"restart {self.service}: {', '.join(self.kinds)}"
+        kinds = (*self.kinds, *(("crash in recovery",) if self.in_recovery else ()))
+        return f"restart {self.service}: {', '.join(kinds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +68,22 @@ Fault = RestartFault | ClockFault
 
 
 def restart(
-    service: str, *, kinds: Iterable[str] = ("crash",), delay_s: float = 0.1
+    service: str,
+    *,
+    kinds: Iterable[str] = ("crash",),
+    delay_s: float = 0.1,
+    in_recovery: bool = False,
 ) -> RestartFault:
-    """A fault: restarts of one service, of the kinds crash, stop, rolling and failover."""
+    """A fault: restarts of one service, of the kinds crash, stop, rolling and failover.
+
+    With ``in_recovery`` (and a ``faults_max`` of 2 or more) the incarnation that is just coming
+    back may be crashed as well.
+    """
     chosen = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     for kind in chosen:
         if kind not in RESTART_KINDS:
             raise closest(kind, RESTART_KINDS, kind="kind of restart")
-    return RestartFault(service, chosen, delay_s)
+    return RestartFault(service, chosen, delay_s, in_recovery)
 
 
 def clock_jump(service: str, *, by_s: Iterable[float]) -> ClockFault:

@@ -20,6 +20,9 @@ from harness.errors import UsageError, closest
 #: The environment variables that are read.
 PROFILE_VARIABLE, SEED_VARIABLE = "CHANGEOVER_PROFILE", "CHANGEOVER_SEED"
 
+#: As a number of schedules: as many as there are.
+ALL = "all"
+
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -28,12 +31,13 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 class Profile:
     """How much to search, and how strictly to judge.
 
+    ``schedules`` is nothing for ``all``: until every strategy has tried all it had.
     ``seed`` is a number, ``random``, ``commit``, ``last`` or a git sha, as text. ``strategy`` is
     a comma list. ``time_limit_s`` is for each scenario; ``shrink_budget`` counts runs, 0 is off.
     """
 
     name: str = "dev"
-    schedules: int = 50
+    schedules: int | None = 50
     seed: str = "random"
     strategy: str = "portfolio"
     shrink_budget: int = 500
@@ -186,6 +190,18 @@ def _count(least: int) -> Callable[[object], int]:
     return check
 
 
+def _schedules(value: object) -> int | None:
+    try:
+        return None if value == ALL else _count(1)(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {ALL}") from None
+
+
+def number_or_all(text: str) -> int | str:
+    """A number of schedules as somebody types it; ValueError if it is neither that nor ``all``."""
+    return text if text == ALL else int(text)
+
+
 def _switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
@@ -213,7 +229,7 @@ def duration_s(value: object) -> float:
 
 
 _PROFILE_KEYS: Mapping[str, Callable[[object], object]] = {
-    "schedules": _count(1),
+    "schedules": _schedules,
     "seed": _seed,
     "strategy": _strategies,
     "shrink_budget": _count(0),

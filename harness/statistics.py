@@ -74,7 +74,7 @@ class Statistics:
 
     ``reached`` counts marks, and those that must be reached also when they never were; ``covered``
     says in how many runs each cell was covered, and ``last_new`` after how many schedules the last
-    cell came that none before had covered.
+    cell came that none before had covered. ``places`` counts where one fault can strike.
     """
 
     schedules: int = 0
@@ -85,6 +85,7 @@ class Statistics:
     restarts: int = 0
     overlapped_runs: int = 0
     faults: int = 0
+    places: int = 0
     batch_legal: int = 0
     judged: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
@@ -133,6 +134,10 @@ class Statistics:
         """The marks that had to be reached and never were."""
         return tuple(name for name, count in self.reached.items() if not count)
 
+    def swept(self, strategy: str) -> bool:
+        """Whether a sweep was at every place where a fault can strike."""
+        return 0 < self.places == self.by_strategy.get(strategy, 0)
+
     @property
     def vacuous(self) -> bool:
         """Whether nothing was proved: no restart overlapped a write, or a mark was not reached."""
@@ -149,6 +154,7 @@ def of_run(run: Run, strategy: str) -> Statistics:
         restarts=run.restarts,
         overlapped_runs=int(bool(run.overlapped)),
         faults=run.faults,
+        places=len(run.profile.fault_points) if run.profile else 0,
         batch_legal=int(run.batch_legal),
         judged=dict(run.judged),
         unknown=dict(run.unknown),

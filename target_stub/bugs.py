@@ -15,6 +15,7 @@ from target_stub.defects import (
     bridge,
     clearing,
     funds,
+    latent,
     ledger,
     loading,
     market_data,
@@ -39,6 +40,7 @@ _FILES = (
     modes,
     bridge,
     recovery,
+    latent,
 )
 
 #: All planted bugs by name.

@@ -23,7 +23,7 @@ RANKS = (
     ("harness.invariants", "harness.schedule.strategies", "harness.schedule.fragments"),
     ("harness.schedule",),
     ("harness.world",),
-    ("harness.scenario",),
+    ("harness.scenario", "harness.equivalence"),
     ("harness.simulated", "harness.live"),
     ("harness.engine",),
     ("harness.budget", "harness.steps"),

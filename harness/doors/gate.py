@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from harness.campaign import INTERRUPTED, NOT_DETERMINISTIC, Plan
 from harness.doors.regressions import DOES_NOT_FIT, Regression
+from harness.errors import UsageError
 from harness.findings.finding import Finding
 from harness.repeat import Difference
 from harness.scenario import Scenario
-from harness.schedule.strategies.portfolio import parse_names
+from harness.schedule.strategies.portfolio import FINITE, parse_names
 from harness.settings import Profile
 from harness.statistics import Statistics
 
@@ -105,13 +106,21 @@ def plan_of(
 ) -> Plan:
     """The plan that a profile makes for a scenario, in the variant that is asked for.
 
-    An ``endless`` one has no limits of its own.
+    An ``endless`` one has no limits of its own. Raises :class:`UsageError` when all schedules are
+    asked for and a strategy never comes to an end.
     """
+    strategies = parse_names(profile.strategy)
+    going_on = [name for name in dict.fromkeys(strategies) if name not in FINITE]
+    if profile.schedules is None and profile.time_limit_s is None and not endless and going_on:
+        raise UsageError(
+            f"{going_on[0]} never has tried all it has; ask for all schedules of "
+            f"{', '.join(FINITE)}, or set a time limit"
+        )
     return Plan(
         seed=seed,
         schedules=None if endless else profile.schedules,
         time_limit_s=None if endless else profile.time_limit_s,
-        strategies=parse_names(profile.strategy),
+        strategies=strategies,
         shrink_budget=profile.shrink_budget,
         keep_going=profile.keep_going,
         variant=scenario.variant(guards=guards, bug=bug),

@@ -204,6 +204,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
             f"{statistics.restarts:,} by {counted(statistics.faults, 'fault')}; in "
             f"{statistics.overlapped_runs:,} of {counted(runs, 'run')} one overlapped a write",
         ),
+        *_swept(statistics),
         ("orders", f"{statistics.batch_legal:,} batch-legal, the others any order"),
         ("checked", f"{counted(statistics.checked_twice, 'run')} executed twice, equal"),
         ("strategies", _strategies(statistics.by_strategy)),
@@ -223,6 +224,16 @@ def _regressions(result: Result) -> list[tuple[str, str]]:
     outcomes = [each.outcome for each in result.regressions]
     counts = (f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
     return [("regressions", ", ".join(counts))] if outcomes else []
+
+
+def _swept(statistics: Statistics) -> list[tuple[str, str]]:
+    """That every place where a fault can strike had its turn; a part of them is not told."""
+    places = f"every one of {counted(statistics.places, 'place')} where one can strike"
+    return [
+        ("swept", f"{what}, at {places}")
+        for strategy, what in (("sweep", "one fault"), ("sweep(2)", "one, and another in its wake"))
+        if statistics.swept(strategy)
+    ]
 
 
 def _covered(statistics: Statistics) -> str:
@@ -276,6 +287,7 @@ def as_data(result: Result) -> dict[str, object]:
             },
             "restarts": statistics.restarts,
             "faults": statistics.faults,
+            "places": statistics.places,
             "overlapped_runs": statistics.overlapped_runs,
             "batch_legal": statistics.batch_legal,
             "checked_twice": statistics.checked_twice,

@@ -89,6 +89,8 @@ class Service:
         name: str,
         run: Callable[[Life], Awaitable[object]],
         coverage: Coverage,
+        *,
+        on_change: Callable[[Service], None] = lambda service: None,
     ) -> None:
         self.simulation = simulation
         self.name = name
@@ -100,11 +102,14 @@ class Service:
         self.tells = False
         self.restarting = False
         self.restartable = False
-        #: Whether the nemesis is at work on it: until that is done, it does not strike again.
-        self.struck = False
+        #: The nemeses that are at work on it, oldest first; until they are done none restarts it.
+        self.struck: list[str] = []
+        #: The newest incarnation that is alive while a restart goes on.
+        self.recovering: Life | None = None
         #: Of which kind the restart is that goes on or comes next; empty if nobody said.
         self.kind = ""
         self.coverage = coverage
+        self.on_change = on_change
 
     def start(self) -> Life:
         """Start the next incarnation, beside one that is still alive if there is one."""
@@ -165,7 +170,9 @@ class Service:
             self.coverage.changed(self, self.kind, phase)
         elif ended:
             self.coverage.changed(self, "", "")
+        self.recovering = living[-1] if living and self.restarting else None
         self.restartable = len(living) == 1 and not self.restarting and not self.struck
+        self.on_change(self)
 
     def _kind_by_hand(self, living: list[Life]) -> str:
         """Of which kind a restart is that began without anybody saying so."""
@@ -244,6 +251,24 @@ class Service:
         if kind in ("crash", "failover") and old is not None:
             self.crash(old)
         return old, new
+
+    async def relapse(self, crashed: Life, nemesis: str, *, delay_s: float) -> None:
+        """After a crash in the middle of a restart: see to it that the restart is done after all.
+
+        What was going on comes first to its end, which may already have brought a successor. Who
+        was to be replaced by the one that crashed is replaced by the next one.
+        """
+        await self.simulation.operate(
+            f"wait for the restart of {self.name} that was cut short",
+            lambda: None,
+            footprint=reads(f"lifecycle/{self.name}"),
+            enabled=lambda: self.struck[0] == nemesis,
+            describe_wait=lambda: f"{self.struck[0]} is at work on {self.name}",
+        )
+        await trio.sleep(delay_s)
+        old = next(iter(self.alive), None)
+        if old is None or old.incarnation < crashed.incarnation:
+            await self.change((old, None), "rolling", 0.0)
 
     async def change(
         self, lives: tuple[Life | None, Life | None], kind: str, delay_s: float

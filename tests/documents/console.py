@@ -94,9 +94,10 @@ def agrees(shown: str, real: str) -> bool:
 
 
 def workplace() -> Path:
-    """A fresh folder with the example of the documentation in it."""
+    """A fresh folder with the examples of the documentation in it."""
     folder = Path(tempfile.mkdtemp(prefix="changeover-documents-"))
-    shutil.copy(ROOT / "docs" / "examples" / "test_deposits_race.py", folder)
+    for example in sorted((ROOT / "docs" / "examples").glob("*.py")):
+        shutil.copy(example, folder)
     return folder
 
 

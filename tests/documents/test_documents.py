@@ -47,6 +47,11 @@ def test_the_example_in_the_readme_is_the_file_and_short() -> None:
     assert text.count("\n") <= 40
 
 
+def test_the_example_of_crash_equivalence_is_the_file() -> None:
+    text = (ROOT / "docs" / "examples" / "statements_equivalence.py").read_text()
+    assert f"```python\n{text}```" in (ROOT / "docs" / "crash-equivalence.md").read_text()
+
+
 def test_the_example_is_mended_by_what_the_readme_says(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     removed, added = _diff(readme)

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.doors.gate import plan_of
 from harness.doors.seeds import choose_seed
 from harness.errors import UsageError
-from harness.settings import Settings, duration_s, load_settings
+from harness.scenario import Scenario
+from harness.settings import Settings, duration_s, load_settings, number_or_all
+
+
+async def idle(world: object) -> None:
+    """A story in which nothing happens."""
 
 
 def written(folder: Path, text: str) -> Settings:
@@ -50,6 +56,24 @@ def test_flag_beats_environment_beats_marker_beats_profile(tmp_path: Path) -> No
     chosen = settings.profile(marker=marker, flags=flags, environment=environment)
     assert chosen.seed == "4"
     assert chosen.schedules == 20
+
+
+def test_all_schedules_there_are_can_be_asked_for_where_there_is_an_end(tmp_path: Path) -> None:
+    settings = written(tmp_path, '[tool.changeover.profiles.ci]\nschedules = "all"\n')
+    assert settings.profile("ci", environment={}).schedules is None
+    profile = settings.profile("ci", flags={"strategy": "sweep,sweep(2)"}, environment={})
+    assert plan_of(profile, Scenario("told", idle), seed=1).schedules is None
+    endless = settings.profile("ci", flags={"strategy": "sweep,pos"}, environment={})
+    with pytest.raises(UsageError, match=r"pos never has tried all it has.*sweep\(2\).*time limit"):
+        plan_of(endless, Scenario("told", idle), seed=1)
+    limited = settings.profile("ci", flags={"strategy": "pos", "time_limit": "30s"}, environment={})
+    assert plan_of(limited, Scenario("told", idle), seed=1).time_limit_s == 30
+
+
+@pytest.mark.parametrize("text", ["0", "none", "-1", "1.5"])
+def test_a_number_of_schedules_that_is_none_is_a_mistake(text: str) -> None:
+    with pytest.raises((UsageError, ValueError)):
+        Settings().profile(flags={"schedules": number_or_all(text)}, environment={})
 
 
 def test_the_profile_of_the_environment_yields_to_the_flag(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from harness.schedule.choices import FAULT, ORPHAN, TASK, TIMER, Chooser, Option
 from harness.schedule.strategies.pct import pct
 from harness.schedule.strategies.portfolio import PORTFOLIO, STRATEGIES, Rotation, parse_names
 from harness.schedule.strategies.protocol import Profile, Seen, spread
-from harness.schedule.strategies.sweep import fifo, sweep
+from harness.schedule.strategies.sweep import PATIENCE, fifo, sweep, sweep_twice
 from harness.schedule.strategies.walks import batch_legal, uniform
 from tests.engine.settings import examples
 from tests.engine.worlds import Fake, fault, orphan, task, timer
@@ -123,6 +123,49 @@ def test_the_sweep_does_not_strike_where_nothing_is_offered() -> None:
     chooser = sweep(0, Random(0), Seen(profile=Profile(fault_points=((2, 3),))))
     assert chooser is not None
     assert walked(chooser, [[task("a: run"), task("b: run")]] * 3) == [0, 0, 0]
+
+
+def struck_twice(number: int, wake: Sequence[Sequence[Option]]) -> list[tuple[int, str]]:
+    """What a run of the double sweep strikes: at step 1, and later in what came of that."""
+    seen = Seen(profile=Profile(fault_points=((1, 1),) * 200))
+    chooser = sweep_twice(number, Random(0), seen)
+    assert chooser is not None
+    offered = [[task("a: run"), fault(), fault("nemesis: crash of other")], *wake]
+    taken = walked(chooser, offered)
+    return [
+        (step, offered[step - 1][index].label) for step, index in enumerate(taken, start=1) if index
+    ]
+
+
+@pytest.mark.parametrize(("number", "wait"), [*enumerate(PATIENCE)])
+def test_the_double_sweep_strikes_what_the_fault_made_possible_later_and_later(
+    number: int, wait: int
+) -> None:
+    again = fault("nemesis: crash of ledger in recovery")
+    wake = [[task("a: run"), fault(), again]] * 40
+    first, second = struck_twice(number, wake)
+    assert first == (1, fault().label)
+    assert second == (2 + wait, again.label)
+
+
+def test_the_double_sweep_takes_turns_among_what_became_possible() -> None:
+    wake = [[task("a: run"), fault(), orphan(), fault("nemesis: crash of ledger in recovery")]] * 40
+    seconds = {struck_twice(number, wake)[1][1] for number in range(2 * len(PATIENCE))}
+    assert seconds == {orphan().label, "nemesis: crash of ledger in recovery"}
+
+
+def test_where_nothing_became_possible_the_double_sweep_strikes_something_else_in_the_end() -> None:
+    wake = [[task("a: run"), fault("nemesis: crash of other")]] * (PATIENCE[-1] + 3)
+    first, second = struck_twice(0, wake)
+    assert first[0] == 1
+    assert second == (2 + PATIENCE[-1], "nemesis: crash of other")
+    assert len(struck_twice(0, [[task("a: run")]] * 90)) == 1
+
+
+def test_the_double_sweep_has_as_many_runs_as_the_sweep() -> None:
+    seen = Seen(profile=Profile(fault_points=POINTS))
+    assert sweep_twice(len(POINTS) - 1, Random(0), seen) is not None
+    assert sweep_twice(len(POINTS), Random(0), seen) is None
 
 
 @given(st.integers(1, 400))

@@ -14,6 +14,7 @@ from harness.schedule.strategies.protocol import Seen
 from harness.world.world import World
 from scenarios.bridge import bridge
 from scenarios.clearing import pools
+from scenarios.crash_equivalence import crash_equivalence
 from scenarios.paradex import paradex
 from scenarios.recovery_drill import recovery_drill
 from scenarios.reopening import reopening
@@ -22,7 +23,16 @@ from target_stub.bugs import BUGS
 
 #: The scenarios with planted bugs, by name.
 STORIES: Mapping[str, Scenario] = {
-    each.name: each for each in (paradex, whole_exchange, pools, reopening, bridge, recovery_drill)
+    each.name: each
+    for each in (
+        paradex,
+        whole_exchange,
+        pools,
+        reopening,
+        bridge,
+        recovery_drill,
+        crash_equivalence,
+    )
 }
 #: The data seed of the searches; any other would do.
 SEED = 1

@@ -15,13 +15,14 @@ from harness.schedule.strategies.pct import pct
 from harness.schedule.strategies.pos import pos
 from harness.schedule.strategies.protocol import Seen, Strategy
 from harness.schedule.strategies.surw import surw
-from harness.schedule.strategies.sweep import fifo, sweep
+from harness.schedule.strategies.sweep import fifo, sweep, sweep_twice
 from harness.schedule.strategies.walks import batch_legal, uniform
 
 #: The strategies by name.
 STRATEGIES: Mapping[str, Strategy] = {
     "fifo": fifo,
     "sweep": sweep,
+    "sweep(2)": sweep_twice,
     "random": uniform,
     "pos": pos,
     "surw": surw,
@@ -29,6 +30,8 @@ STRATEGIES: Mapping[str, Strategy] = {
     **{f"delay({bound})": delay(bound) for bound in range(1, 4)},
     **{f"pct({depth})": pct(depth) for depth in range(2, 11)},
 }
+#: Those that come to an end by themselves.
+FINITE = ("fifo", "sweep", "sweep(2)", *(name for name in STRATEGIES if name.startswith("delay(")))
 #: What takes turns by default, until each has no more to try. Half of it goes by what steps touch;
 #: the rest is for programs that do not say so, for faults alone, and for what covers something new.
 PORTFOLIO = (
