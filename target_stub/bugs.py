@@ -10,12 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from target_stub.defects import answers, clearing, funds, ledger, loading, market_data, times
+from target_stub.defects import (
+    answers,
+    clearing,
+    delivery,
+    funds,
+    ledger,
+    loading,
+    market_data,
+    publishing,
+    restoring,
+    times,
+)
 from target_stub.defects.bug import NO_BUG, Bug
 
 __all__ = ["BUGS", "NO_BUG", "Bug", "bugs_of"]
 
-_FILES = (market_data, ledger, loading, times, funds, answers, clearing)
+_FILES = (
+    market_data,
+    restoring,
+    loading,
+    times,
+    publishing,
+    delivery,
+    answers,
+    funds,
+    ledger,
+    clearing,
+)
 
 #: All planted bugs by name.
 BUGS: Mapping[str, Bug] = {name: bug for file in _FILES for name, bug in file.BUGS.items()}
