@@ -14,14 +14,19 @@ from target_stub.defects import (
     answers,
     bridge,
     clearing,
+    delivery,
+    durability,
     funds,
+    handover,
     latent,
     ledger,
     loading,
     market_data,
     market_data_editions,
     modes,
+    publishing,
     recovery,
+    restoring,
     times,
 )
 from target_stub.defects.bug import NO_BUG, Bug
@@ -41,6 +46,11 @@ _FILES = (
     bridge,
     recovery,
     latent,
+    restoring,
+    handover,
+    publishing,
+    delivery,
+    durability,
 )
 
 #: All planted bugs by name.
