@@ -10,6 +10,7 @@ from target_stub.cloud.market_data import MarketData
 from target_stub.core import Market
 from target_stub.core.mark import Averages, basis_rate
 from target_stub.defects.bug import Bug
+from target_stub.guards import EPOCH_FENCE
 from target_stub.ports import Row
 
 
@@ -70,6 +71,7 @@ BUGS: Mapping[str, Bug] = {
         budget=100,
         scenario="reopening",
         replaces={MarketData: CatchesUpMissedTicks},
+        guards=(EPOCH_FENCE,),
     ),
     "averages_of_first_book": Bug(
         text="market data begins its averages with a book that it hears of before it has hydrated",
