@@ -25,9 +25,12 @@ PROMISED_BY: Mapping[str, str] = {
 }
 
 
-def rules_in_force(exchange: Exchange, *, mark_band: Decimal = MARK_BAND) -> Iterator[Invariant]:
+def rules_in_force(
+    exchange: Exchange, *, mark_band: Decimal | None = MARK_BAND
+) -> Iterator[Invariant]:
     """All rules that hold for this exchange with the guards that it has.
 
-    ``mark_band`` is how far a mark may be from the fair price of the other venues, as a fraction.
+    ``mark_band`` is how far a mark may be from the fair price of the other venues, as a fraction;
+    None where nobody can say what they quoted at a time that is over.
     """
     return rules_of(view_of(exchange, mark_band=mark_band))

@@ -33,13 +33,13 @@ QUOTES_MS = 1_000
 CHAIN_MARKETS = "chain/markets/"
 
 
-def view_of(exchange: Exchange, *, mark_band: Decimal = MARK_BAND) -> View:
+def view_of(exchange: Exchange, *, mark_band: Decimal | None = MARK_BAND) -> View:
     """Everything that the reference exchange shows."""
     ledger = BookLedger(exchange)
     return View(
         promises=frozenset(exchange.guards.names),
         values=MarketValues(exchange),
-        reference=OutsidePrices(exchange, band=mark_band),
+        reference=None if mark_band is None else OutsidePrices(exchange, band=mark_band),
         saved=MarketRows(exchange),
         writers=MarketWriters(exchange),
         ledger=ledger,

@@ -105,7 +105,7 @@ class SmallExchange:
         self.exchange.chain.observer = self.observe
         self.model = Model(self.exchange.chain.genesis)
         self.sent: list[Sent] = []
-        self.world.add_invariants(*rules_in_force(self.exchange))
+        self.world.add_invariants(*rules_in_force(self.exchange, mark_band=None))
         if isinstance(self.exchange, WholeExchange):
             self.world.add_invariants(
                 matching_agrees_with_chain(self.exchange), updates_are_numbered_once(self.exchange)
