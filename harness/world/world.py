@@ -26,9 +26,10 @@ from harness.schedule.workload import Workload
 from harness.world.coverage import Coverage
 from harness.world.database import Database
 from harness.world.disk import Disk
+from harness.world.nemesis import Nemesis
 from harness.world.network import Network
 from harness.world.objectstore import ObjectStore
-from harness.world.service import RESTART_KINDS, Life, Service
+from harness.world.service import Life, Service
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,9 +61,7 @@ class World:
         self.writes = 0
         self.timeouts = 0
         self.clock_jumps = 0
-        self._nemeses = 0
-        self._restartable: set[str] = set()
-        self._recovering: set[str] = set()
+        self._nemesis = Nemesis(simulation, self.services)
         self.coverage = Coverage(simulation)
         self._watchers: list[tuple[str, Callable[[Event], None]]] = []
 
@@ -93,7 +92,7 @@ class World:
         if name in self.services:
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
         service = self.services[name] = Service(
-            self.simulation, name, run, self.coverage, on_change=self._strikable
+            self.simulation, name, run, self.coverage, on_change=self._nemesis.changed
         )
         if start:
             service.start()
@@ -245,67 +244,7 @@ class World:
 
         ``in_recovery`` lets it cut the power of what is just coming back, too.
         """
-        for kind in kinds:
-            if kind not in RESTART_KINDS:
-                raise closest(kind, RESTART_KINDS, kind="kind of restart")
-            self.simulation.offer_fault(
-                f"{kind} restart of {name}",
-                lambda kind=kind: self._strike(name, kind, delay_s),  # type: ignore[misc]
-                available=lambda: name in self._restartable,
-                footprint=writes(f"lifecycle/{name}"),
-            )
-        if in_recovery:
-            self.simulation.offer_fault(
-                f"crash of {name} in recovery",
-                lambda: self._strike_recovery(name, delay_s),
-                available=lambda: name in self._recovering,
-                footprint=writes(f"lifecycle/{name}"),
-            )
-
-    def _strikable(self, service: Service) -> None:
-        """Note what the nemesis could do to a service; it is asked at every step of a run."""
-        for names, can in (
-            (self._restartable, service.restartable),
-            (self._recovering, service.recovering is not None),
-        ):
-            (names.add if can else names.discard)(service.name)
-
-    def _strike(self, name: str, kind: str, delay_s: float) -> None:
-        service, lane = self._at_work(name)
-        lives = service.cut(kind)
-        work = partial(service.change, lives, kind, delay_s)
-        self._spawn_nemesis(service, lane, f"{kind} restart of {name}", work)
-
-    def _strike_recovery(self, name: str, delay_s: float) -> None:
-        service, lane = self._at_work(name)
-        crashed = service.recovering
-        assert crashed is not None  # or it would not have been offered
-        service.crash(crashed)
-        work = partial(service.relapse, crashed, lane, delay_s=delay_s)
-        self._spawn_nemesis(service, lane, f"crash of {name} in recovery", work)
-
-    def _at_work(self, name: str) -> tuple[Service, str]:
-        """The service at which a nemesis goes to work, and the lane of that one."""
-        self._nemeses += 1
-        lane = "nemesis" if self._nemeses == 1 else f"nemesis.{self._nemeses}"
-        service = self.services[name]
-        service.touches()
-        service.struck.append(lane)
-        return service, lane
-
-    def _spawn_nemesis(
-        self, service: Service, lane: str, what: str, work: Callable[[], Awaitable[None]]
-    ) -> None:
-        service.changed()
-
-        async def nemesis() -> None:
-            await work()
-            service.touches()
-            service.struck.remove(lane)
-            service.changed()
-
-        nemesis.__name__ = what
-        self.simulation.spawn(lane, nemesis)
+        self._nemesis.allow(name, kinds, delay_s=delay_s, in_recovery=in_recovery)
 
     def allow_clock_jump(self, name: str, by_s: Iterable[float]) -> None:
         """Let the nemesis set the wall clock of a service by one of these seconds."""
