@@ -116,7 +116,7 @@ def loses(order: Order) -> bool:
 
 @walls
 def test_a_finding_comes_back_three_times_and_is_made_small() -> None:
-    plan = Plan(seed=1, schedules=12, strategies=("random",), shrink_budget=4)
+    plan = Plan(seed=1, schedules=12, strategies=("random",), shrink_budget=20)
     result = explore(funding, plan)
     (finding,) = result.findings
     assert finding.replays == (3, 3)
