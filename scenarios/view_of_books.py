@@ -305,7 +305,9 @@ class ClientAnswers:
         ]
         if refusals:
             return Answer(identity, event.lane, True, refusals[0])
-        if said and event.resource == self.chain:
+        again = said == (Duplicate(command_id=identity),)
+        if said and event.resource == self.chain and not again:
+            # That it came before does not say what became of it: it may have been refused.
             return Answer(identity, event.lane, False, "done")
         return None
 

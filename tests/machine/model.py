@@ -130,7 +130,7 @@ class Model:
 
 def own_refusal(block: Block) -> bool:
     """Whether the chain refused a trade by a rule of its own, of which the core knows nothing."""
-    reasons = (*PAUSES.values(), Reason.RESYNC)
+    reasons = (*PAUSES.values(), Reason.NOT_READY, Reason.RESYNC)
     return any(isinstance(event, Rejected) and event.reason in reasons for event in block.events)
 
 
