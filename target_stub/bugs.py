@@ -14,14 +14,18 @@ from target_stub.defects import (
     answers,
     bridge,
     clearing,
+    delivery,
     funds,
+    gateway,
     latent,
     ledger,
     loading,
     market_data,
     market_data_editions,
     modes,
+    publishing,
     recovery,
+    restoring,
     times,
 )
 from target_stub.defects.bug import NO_BUG, Bug
@@ -30,17 +34,21 @@ __all__ = ["BUGS", "NO_BUG", "Bug", "bugs_of"]
 
 _FILES = (
     market_data,
-    ledger,
+    restoring,
     loading,
     times,
-    funds,
+    publishing,
+    delivery,
     answers,
+    funds,
+    ledger,
+    bridge,
     clearing,
+    gateway,
+    latent,
     market_data_editions,
     modes,
-    bridge,
     recovery,
-    latent,
 )
 
 #: All planted bugs by name.

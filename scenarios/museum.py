@@ -1,0 +1,140 @@
+"""The museum: every planted bug of the reference exchange and every incident, as one catalogue.
+
+An exhibit says what is wrong, which real incident it is modelled on, which rule must catch it, and
+in how many schedules the default search must find it. A hunt is one such search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from harness.doors.registry import load_scenarios
+from harness.engine import Run, campaign, execute
+from harness.scenario import Scenario
+from harness.schedule.strategies.portfolio import PORTFOLIO, Rotation
+from harness.schedule.strategies.protocol import Lesson, Seen
+from harness.settings import Settings
+from harness.trial import last_of_generation
+from scenarios.incidents import INCIDENTS
+from scenarios.incidents.incident import Incident
+from target_stub.bugs import BUGS, Bug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhibit:
+    """One defect in one scenario.
+
+    It is found by a run that breaks one of ``breaks``; the rules in ``also`` may see it too.
+    ``variant`` plants it; ``budget`` is how many schedules the default search may need. An incident
+    has no ``text``: its document tells it.
+    """
+
+    name: str
+    text: str
+    incident: str
+    family: str
+    scenario: Scenario
+    variant: Mapping[str, str]
+    breaks: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    budget: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunt:
+    """One search: ``number`` is the schedule that found it, ``run`` what that schedule did.
+
+    ``first`` is what first-in-first-out order did, with which every search begins.
+    """
+
+    number: int
+    strategy: str
+    run: Run | None
+    first: Run
+
+
+@cache
+def stories() -> Mapping[str, Scenario]:
+    """All built-in scenarios by name."""
+    return load_scenarios(Settings())
+
+
+@cache
+def exhibits() -> Mapping[str, Exhibit]:
+    """The whole catalogue by name: planted bugs first, incidents below."""
+    bugs = {name: of_bug(name, bug) for name, bug in BUGS.items()}
+    incidents = {each.scenario.name: of_incident(each) for each in INCIDENTS}
+    return {**bugs, **incidents}
+
+
+def of_bug(name: str, bug: Bug) -> Exhibit:
+    """A planted bug as an exhibit; :class:`KeyError` if there is no scenario of its name."""
+    scenario = stories()[bug.scenario]
+    return Exhibit(
+        name=name,
+        text=bug.text,
+        incident=bug.incident,
+        family=bug.family,
+        scenario=scenario,
+        variant=scenario.variant(bug=name),
+        breaks=(bug.breaks,),
+        also=bug.also,
+        budget=bug.budget,
+    )
+
+
+def of_incident(incident: Incident) -> Exhibit:
+    """An incident as an exhibit: its scenario with no guard on."""
+    scenario = incident.scenario
+    return Exhibit(
+        name=scenario.name,
+        text="",
+        incident=f"[{incident.system}]({incident.source})",
+        family=incident.family,
+        scenario=scenario,
+        variant={},
+        breaks=incident.breaks,
+        budget=incident.budget,
+    )
+
+
+def runs(
+    scenario: Scenario, *, seed: int, schedules: int, variant: Mapping[str, str]
+) -> Iterator[tuple[str, Run]]:
+    """The first schedules that the default search tries, each with its strategy."""
+    rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
+    lessons: list[Lesson] = []
+    with campaign():
+        for number in range(1, schedules + 1):
+            turn = rotation.next(seen)
+            if turn is None:
+                return
+            strategy, choose = turn
+            profiled = strategy == "fifo"
+            run = execute(scenario, seed=seed, choose=choose, variant=variant, profiled=profiled)
+            yield strategy, run
+            lessons.append(run.lesson(number, strategy))
+            if number == last_of_generation(number):
+                seen, lessons = seen.after(lessons), []
+
+
+def hunt(exhibit: Exhibit, *, seed: int, schedules: int | None = None) -> Hunt:
+    """Search until a rule breaks that must catch it, or for ``schedules`` (its budget)."""
+    limit = exhibit.budget if schedules is None else schedules
+    first: Run | None = None
+    number = 0
+    tried = runs(exhibit.scenario, seed=seed, schedules=limit, variant=exhibit.variant)
+    for number, (strategy, run) in enumerate(tried, start=1):
+        first = first or run
+        if broken(run) & set(exhibit.breaks):
+            return Hunt(number=number, strategy=strategy, run=run, first=first)
+    if first is None:
+        raise ValueError(f"a search of {limit} schedules; at least one is needed")
+    return Hunt(number=number, strategy="", run=None, first=first)
+
+
+def broken(run: Run) -> set[str]:
+    """The rules that a run broke."""
+    return {violation.invariant for violation in run.violations}

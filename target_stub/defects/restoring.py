@@ -1,0 +1,191 @@
+"""Market data services that load what they need, but not as it was: torn, or from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+import trio
+
+from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
+from target_stub.cloud.retry import retrying
+from target_stub.core import State
+from target_stub.core.mark import Averages
+from target_stub.defects.bug import Bug
+from target_stub.guards import EPOCH_FENCE
+from target_stub.ports import Row
+
+#: Where the service that saves the time apart from the index saves it.
+TIMES = "funding_times"
+#: What an average has seen when it has seen nothing, if one takes nothing for zero.
+FROM_ZERO = Averages(bid=Decimal(0), ask=Decimal(0), last=Decimal(0), mid=Decimal(0))
+
+
+class LoadsRowByRow(MarketData):
+    """Loads every market with a statement of its own, each of which sees what is newest then."""
+
+    async def read_rows(self) -> Mapping[str, Row]:
+        """Nobody ticks while a service boots, nearly always."""
+        rows: dict[str, Row] = {}
+        for symbol in self.state.markets:
+            async with self.database.transaction("read committed") as transaction:
+                row = await transaction.get(TABLE, symbol)
+            if row is None:
+                raise KeyError(symbol)
+            rows[symbol] = row
+        return rows
+
+
+class SavesTimeApart(MarketData):
+    """Saves the values of a tick, and then, elsewhere, how far the funding has been paid."""
+
+    async def persist(self, rows: Mapping[str, Row], epoch: int | None) -> None:
+        """Two writes, one right after the other."""
+        await super().persist(rows, epoch)
+        times = {symbol: {"funding_at_ms": row["funding_at_ms"]} for symbol, row in rows.items()}
+        await self.database.put_all(TIMES, times)
+
+    async def read_rows(self) -> Mapping[str, Row]:
+        """The values, with the times that were saved for them."""
+        rows = await super().read_rows()
+        times = await self.database.scan(TIMES)
+        return {symbol: {**row, **times.get(symbol, {})} for symbol, row in rows.items()}
+
+
+class SeedsAveragesWithZero(MarketData):
+    """Begins its averages anew after a missed tick, and begins them at 0."""
+
+    def take_over(self, rows: Mapping[str, Row]) -> None:
+        """An average that begins has no first value; this one takes 0 for it."""
+        super().take_over(rows)
+        oldest_ms = round(trio.current_time() * 1000) - self.state.spec.funding_tick_ms
+        markets = {
+            symbol: replace(market, averages=FROM_ZERO)
+            if market.funding_at_ms is not None and market.funding_at_ms < oldest_ms
+            else market
+            for symbol, market in self.state.markets.items()
+        }
+        self.state = replace(self.state, markets=markets)
+
+
+class PrefersItsCache(MarketData):
+    """Warms a cache from the chain while the database is away; what is cached wins over rows."""
+
+    async def read_rows(self) -> Mapping[str, Row]:
+        """What was committed has been published and nothing is newer, nearly always."""
+        async for attempt in retrying():
+            with attempt:
+                chain = await self.network.call("chain", "state", None)
+        if not isinstance(chain, State):
+            raise TypeError(f"the chain answered {chain!r}")
+        rows: dict[str, Row] = {}
+        for symbol, row in (await super().read_rows()).items():
+            told = chain.markets[symbol]
+            cached = {name: getattr(told, name) for name in ("funding_index", "funding_at_ms")}
+            rows[symbol] = {**row, **cached}
+        return rows
+
+
+class TakesAnswersInOrder(MarketData):
+    """Asks for all markets at once and takes the first answer for that of the first market."""
+
+    async def read_rows(self) -> Mapping[str, Row]:
+        """Answers come in the order of the questions, nearly always."""
+        answers: list[Row] = []
+
+        async def ask(symbol: str) -> None:
+            async with self.database.transaction("read committed") as transaction:
+                row = await transaction.get(TABLE, symbol)
+            answers.append(row or {})
+
+        await self.database.scan(EPOCHS)  # raises while the database is away
+        async with trio.open_nursery() as nursery:
+            for symbol in self.state.markets:
+                nursery.start_soon(ask, symbol)
+        return dict(zip(self.state.markets, answers, strict=True))
+
+
+class ReadsItsEpochBack(MarketData):
+    """Presents the epoch that the database holds, so that it is always the right one."""
+
+    async def persist(self, rows: Mapping[str, Row], epoch: int | None) -> None:
+        """The epoch is looked up for every write, by whoever writes."""
+        held = (await self.database.scan(EPOCHS)).get(TABLE, {})
+        await super().persist(rows, held.get("incarnation", epoch))
+
+
+#: The planted bugs of this file by name.
+BUGS: Mapping[str, Bug] = {
+    "torn_snapshot": Bug(
+        text="market data loads one row after the other, each as it is when it is read",
+        breaks="recovered_state_is_durable_state",
+        incident=(
+            "ZOOKEEPER-3127: a snapshot taken while a transaction of several operations was being "
+            "applied held half of it"
+        ),
+        family="torn multi-row snapshot",
+        budget=300,
+        replaces={MarketData: LoadsRowByRow},
+        since=2,
+    ),
+    "time_saved_apart": Bug(
+        text="market data saves how far funding was paid apart from the index that was paid",
+        breaks="recovered_state_is_durable_state",
+        incident=(
+            "github.com/etcd-io/etcd issue 13766: data and the index of the last entry applied to "
+            "it were not saved together"
+        ),
+        family="lost timestamp",
+        budget=300,
+        replaces={MarketData: SavesTimeApart},
+    ),
+    "averages_from_zero": Bug(
+        text="market data begins its averages anew after a missed tick, and at 0",
+        breaks="recovered_state_is_durable_state",
+        incident=(
+            "github.com/vegaprotocol/vega issue 8854: the probabilities behind liquidity scores "
+            "were empty after a restart from a snapshot"
+        ),
+        family="EWMA seeded with 0",
+        budget=300,
+        replaces={MarketData: SeedsAveragesWithZero},
+        since=2,
+    ),
+    "cache_wins": Bug(
+        text="market data fills a cache from the chain first, and lets it win over the rows",
+        breaks="recovered_state_is_durable_state",
+        incident=(
+            "GitHub, 21 October 2018: a failover took over from a copy that lacked the last writes"
+        ),
+        family="stale copy taken for the newest",
+        budget=300,
+        replaces={MarketData: PrefersItsCache},
+        since=2,
+    ),
+    "answers_in_order": Bug(
+        text="market data takes the first answer for that of the first market it asked about",
+        breaks="recovered_state_is_durable_state",
+        incident=(
+            "OpenAI, 20 March 2023: after a cancelled request a connection handed the answers of "
+            "one user to another (redis-py)"
+        ),
+        family="answer taken for another's",
+        budget=300,
+        also=("funding_index_step_is_bounded", "liquidations_are_justified"),
+        replaces={MarketData: TakesAnswersInOrder},
+        since=2,
+    ),
+    "epoch_read_back": Bug(
+        text="market data writes under the epoch that it finds, not under the one it took",
+        breaks="older_incarnation_never_overwrites",
+        incident=(
+            "Jepsen, etcd 3.4.3: a lock holder that was paused goes on writing after its lock has "
+            "passed to another one"
+        ),
+        family="stale writer after failover",
+        budget=300,
+        replaces={MarketData: ReadsItsEpochBack},
+        guards=(EPOCH_FENCE,),
+    ),
+}
