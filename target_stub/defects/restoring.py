@@ -13,7 +13,6 @@ from target_stub.cloud.retry import retrying
 from target_stub.core import State
 from target_stub.core.mark import Averages
 from target_stub.defects.bug import Bug
-from target_stub.guards import EPOCH_FENCE
 from target_stub.ports import Row
 
 #: Where the service that saves the time apart from the index saves it.
@@ -106,15 +105,6 @@ class TakesAnswersInOrder(MarketData):
         return dict(zip(self.state.markets, answers, strict=True))
 
 
-class ReadsItsEpochBack(MarketData):
-    """Presents the epoch that the database holds, so that it is always the right one."""
-
-    async def persist(self, rows: Mapping[str, Row], epoch: int | None) -> None:
-        """The epoch is looked up for every write, by whoever writes."""
-        held = (await self.database.scan(EPOCHS)).get(TABLE, {})
-        await super().persist(rows, held.get("incarnation", epoch))
-
-
 #: The planted bugs of this file by name.
 BUGS: Mapping[str, Bug] = {
     "torn_snapshot": Bug(
@@ -175,17 +165,5 @@ BUGS: Mapping[str, Bug] = {
         also=("funding_index_step_is_bounded", "liquidations_are_justified"),
         replaces={MarketData: TakesAnswersInOrder},
         since=2,
-    ),
-    "epoch_read_back": Bug(
-        text="market data writes under the epoch that it finds, not under the one it took",
-        breaks="older_incarnation_never_overwrites",
-        incident=(
-            "Jepsen, etcd 3.4.3: a lock holder that was paused goes on writing after its lock has "
-            "passed to another one"
-        ),
-        family="stale writer after failover",
-        budget=300,
-        replaces={MarketData: ReadsItsEpochBack},
-        guards=(EPOCH_FENCE,),
     ),
 }
