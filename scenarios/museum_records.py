@@ -79,7 +79,7 @@ def of_line(line: str) -> Record:
     return Record(name=told["name"], commit=told["commit"], hunts=hunts)
 
 
-def load(path: Path = RECORDS) -> dict[str, Record]:
+def load(path: Path) -> dict[str, Record]:
     """All records by name; none if there is no file yet."""
     if not path.exists():
         return {}
@@ -87,7 +87,7 @@ def load(path: Path = RECORDS) -> dict[str, Record]:
     return {record.name: record for record in records}
 
 
-def save(records: Mapping[str, Record], path: Path = RECORDS) -> None:
+def save(records: Mapping[str, Record], path: Path) -> None:
     """Replace the file in one step; records come in the order of their names."""
     text = "".join(f"{records[name].line()}\n" for name in sorted(records))
     beside = path.with_suffix(".part")

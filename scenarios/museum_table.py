@@ -12,15 +12,14 @@ import argparse
 import multiprocessing
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from harness.errors import UsageError, closest
-from scenarios import museum_records
 from scenarios.money_rules import NUMBERS
 from scenarios.museum import Exhibit, exhibits, hunt
-from scenarios.museum_records import Caught, Record
+from scenarios.museum_records import RECORDS, Caught, Record, load, save
 from target_stub.bugs import BUGS
 
 ROOT = Path(__file__).parents[1]
@@ -102,12 +101,13 @@ def cells(exhibit: Exhibit, record: Record) -> tuple[str, ...]:
     )
 
 
-def wanted(names: Sequence[str], seeds: int, *, again: bool) -> list[tuple[str, int]]:
-    """The hunts to do: all those of these exhibits (or of all) that are not in the data yet."""
+def wanted(
+    names: Sequence[str], seeds: int, records: Mapping[str, Record], *, again: bool
+) -> list[tuple[str, int]]:
+    """The hunts to do: all those of these exhibits (or of all) that have no record yet."""
     for name in names:
         if name not in exhibits():
             raise closest(name, exhibits(), kind="exhibit")
-    records = museum_records.load()
     return [
         (name, seed)
         for name in names or exhibits()
@@ -116,24 +116,32 @@ def wanted(names: Sequence[str], seeds: int, *, again: bool) -> list[tuple[str, 
     ]
 
 
-def caught(name: str, seed: int) -> Caught:
-    """One hunt, in whichever process."""
+def hunted(name: str, seed: int) -> tuple[str, int, Caught]:
+    """One hunt, in whichever process, and which one it was."""
     found = hunt(exhibits()[name], seed=seed)
-    return Caught(found.number if found.run else None, found.strategy)
+    return name, seed, Caught(found.number if found.run else None, found.strategy)
 
 
-def measure(hunts: Sequence[tuple[str, int]], *, jobs: int, commit: str) -> None:
-    """Do these hunts, and save each as soon as it is over."""
+def all_hunted(hunts: Sequence[tuple[str, int]], jobs: int) -> Iterator[tuple[str, int, Caught]]:
+    """These hunts in ``jobs`` processes, as they end."""
+    if jobs == 1:
+        yield from (hunted(name, seed) for name, seed in hunts)
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        asked = {pool.submit(caught, name, seed): (name, seed) for name, seed in hunts}
-        for future in as_completed(asked):
-            name, seed = asked[future]
-            records = museum_records.load()
-            record = records.get(name, Record(name=name)).after(seed, future.result(), commit)
-            museum_records.save({**records, name: record})
-            sys.stdout.write(f"{name} seed {seed}: {record.hunts[seed].number or 'not found'}\n")
-            sys.stdout.flush()
+        for done in as_completed([pool.submit(hunted, *each) for each in hunts]):
+            yield done.result()
+
+
+def measure(hunts: Sequence[tuple[str, int]], path: Path, *, jobs: int, commit: str) -> None:
+    """Do these hunts, and save each as soon as it is over."""
+    records = load(path)
+    for name, seed, caught in all_hunted(hunts, jobs):
+        record = records.get(name, Record(name=name)).after(seed, caught, commit)
+        records[name] = record
+        save(records, path)
+        sys.stdout.write(f"{name} seed {seed}: {caught.number or 'not found'}\n")
+        sys.stdout.flush()
 
 
 def commit_of(root: Path) -> str:
@@ -155,17 +163,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--bugs", nargs="+", default=(), metavar="NAME", help="only these")
     parser.add_argument("--again", action="store_true", help="repeat what is in the data")
+    parser.add_argument("--data", type=Path, default=RECORDS, help="the file of hunts")
+    parser.add_argument("--document", type=Path, default=DOCUMENT, help="the document to write")
     options = parser.parse_args(arguments)
     try:
-        hunts = wanted(options.bugs, options.seeds, again=options.again)
+        hunts = wanted(options.bugs, options.seeds, load(options.data), again=options.again)
         if hunts:
-            measure(hunts, jobs=options.jobs, commit=commit_of(ROOT))
+            measure(hunts, options.data, jobs=options.jobs, commit=commit_of(ROOT))
     except UsageError as error:
         parser.error(str(error))
-    records = museum_records.load()
-    DOCUMENT.write_text(markdown(records))
-    missed = [name for name, seed in hunts if records[name].hunts[seed].number is None]
-    for name in dict.fromkeys(missed):
+    records = load(options.data)
+    options.document.write_text(markdown(records))
+    missed = dict.fromkeys(name for name, seed in hunts if records[name].hunts[seed].number is None)
+    for name in missed:
         sys.stdout.write(f"{name} is not found within {exhibits()[name].budget} schedules\n")
     return int(bool(missed))
 

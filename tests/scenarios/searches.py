@@ -6,34 +6,17 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from functools import lru_cache, wraps
 
-from harness.engine import Run, campaign, execute, follow
+from harness.engine import Run, execute, follow
 from harness.invariants import Invariant
 from harness.scenario import Scenario
-from harness.schedule.strategies.portfolio import PORTFOLIO, Rotation
-from harness.schedule.strategies.protocol import Seen
 from harness.world.world import World
-from scenarios.bridge import bridge
-from scenarios.clearing import pools
-from scenarios.crash_equivalence import crash_equivalence
+from scenarios import museum
+from scenarios.museum import Hunt, broken, exhibits, hunt
 from scenarios.paradex import paradex
-from scenarios.recovery_drill import recovery_drill
-from scenarios.reopening import reopening
-from scenarios.whole_exchange import whole_exchange
 from target_stub.bugs import BUGS
 
-#: The scenarios with planted bugs, by name.
-STORIES: Mapping[str, Scenario] = {
-    each.name: each
-    for each in (
-        paradex,
-        whole_exchange,
-        pools,
-        reopening,
-        bridge,
-        recovery_drill,
-        crash_equivalence,
-    )
-}
+__all__ = ["SEED", "again", "broken", "found", "hunted", "runs", "scenario_of", "without"]
+
 #: The data seed of the searches; any other would do.
 SEED = 1
 
@@ -46,36 +29,24 @@ def runs(
     scenario: Scenario = paradex,
 ) -> Generator[Run, None, None]:
     """The first schedules that a search with default settings would try."""
-    rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
-    with campaign():
-        for number in range(1, schedules + 1):
-            turn = rotation.next(seen)
-            assert turn is not None
-            name, choose = turn
-            run = execute(
-                scenario, seed=seed, choose=choose, variant=variant, profiled=name == "fifo"
-            )
-            seen = seen.after([run.lesson(number, name)])
-            yield run
+    tried = museum.runs(scenario, seed=seed, schedules=schedules, variant=variant)
+    return (run for _, run in tried)
 
 
 def scenario_of(name: str) -> Scenario:
     """The scenario that has a planted bug as an option."""
-    return STORIES[BUGS[name].scenario]
+    return exhibits()[name].scenario
 
 
 @lru_cache(maxsize=len(BUGS))
+def hunted(name: str) -> Hunt:
+    """The search for a planted bug within its budget."""
+    return hunt(exhibits()[name], seed=SEED)
+
+
 def found(name: str) -> Run | None:
     """The first run in which the rule that must catch a bug was broken, within its budget."""
-    bug, scenario = BUGS[name], scenario_of(name)
-    variant = scenario.variant(bug=name)
-    tried = runs(seed=SEED, schedules=bug.budget, variant=variant, scenario=scenario)
-    return next((run for run in tried if bug.breaks in broken(run)), None)
-
-
-def broken(run: Run) -> set[str]:
-    """The rules that a run broke."""
-    return {violation.invariant for violation in run.violations}
+    return hunted(name).run
 
 
 def without(rule: str, scenario: Scenario = paradex) -> Scenario:
