@@ -8,8 +8,10 @@ from dataclasses import replace
 import trio
 
 from target_stub.chain import BLOCKS, Chain, ChainNode
+from target_stub.cloud.customer import Customer
 from target_stub.cloud.market_data import MarketData
-from target_stub.core import Command, Deposit, Event
+from target_stub.cloud.trader import TIMEOUT_S
+from target_stub.core import Command, Deposit, Duplicate, Event, Reason, Rejected
 from target_stub.core.funding import premium
 from target_stub.core.state import AppliedIds
 from target_stub.defects.bug import Bug
@@ -37,7 +39,7 @@ class AnswersInBatches(ChainNode):
             await super().answer(request)
             return
         events = self.submit(deposit)
-        await self.network.publish(BLOCKS, (deposit, events))
+        await self.network.publish(BLOCKS, self.chain.blocks[-1])
         self.nursery.start_soon(self.reply, request, events)
 
     def submit(self, command: Command) -> tuple[Event, ...]:
@@ -72,8 +74,8 @@ class AcknowledgesBeforeItBooks(ChainNode):
     async def flush(self, deposit: Deposit) -> None:
         """A second later all is well, nearly always."""
         await trio.sleep(FLUSH_S)
-        events = self.chain.submit(deposit)
-        await self.network.publish(BLOCKS, (deposit, events))
+        self.chain.submit(deposit)
+        await self.network.publish(BLOCKS, self.chain.blocks[-1])
 
 
 class RemembersSinceBoot(AnswersInBatches):
@@ -93,6 +95,42 @@ class RemembersSinceBoot(AnswersInBatches):
         state, events = self.chain.execute(replace(before, applied=AppliedIds()), command)
         self.chain.append(command, events, replace(state, applied=before.applied))
         return events
+
+
+class RefusesDuplicates(AnswersInBatches):
+    """Tells whoever sends a command again that it is refused, because it is known."""
+
+    async def reply(self, request: Request, events: tuple[Event, ...]) -> None:
+        """Nobody sends again what was answered."""
+        command_id = request.payload.id
+        if any(isinstance(event, Duplicate) for event in events):
+            events = (Rejected(command_id=command_id, reason=Reason.CREDITED_BEFORE),)
+        await super().reply(request, events)
+
+
+class ReplaysTheLastBlock(ChainNode):
+    """Goes on from its last snapshot, which it takes for one block older than it is."""
+
+    def __init__(self, life: Life, *, chain: Chain, network: Network) -> None:
+        super().__init__(life, chain=chain, network=network)
+        if life.incarnation > 1 and chain.blocks:
+            last = chain.blocks[-1].command
+            forgetful = replace(chain.state, applied=AppliedIds())
+            state, events = chain.execute(forgetful, last)
+            chain.append(last, events, replace(state, applied=chain.state.applied))
+
+
+class RetriesAtOnce(Customer):
+    """Sends again at once what was not answered: the exchange will be back in no time."""
+
+    async def send(self, address: str, method: str, command: Command) -> tuple[object, ...]:
+        """Until somebody answers."""
+        while True:
+            try:
+                events = await self.network.call(address, method, command, timeout_s=TIMEOUT_S)
+            except (ConnectionError, TimeoutError):
+                continue
+            return tuple(events)
 
 
 class ComputesPremiumAnew(MarketData):
@@ -123,6 +161,7 @@ BUGS: Mapping[str, Bug] = {
         family="acknowledged then lost",
         budget=300,
         scenario=PAYDAY,
+        also=("answers_are_true",),
         replaces={ChainNode: AcknowledgesBeforeItBooks},
     ),
     "ids_since_boot": Bug(
@@ -135,7 +174,46 @@ BUGS: Mapping[str, Bug] = {
         family="executed twice on redelivery",
         budget=300,
         scenario=PAYDAY,
+        also=("copies_agree",),
         replaces={ChainNode: RemembersSinceBoot},
+    ),
+    "duplicate_refused": Bug(
+        text="the chain's node refuses a deposit that is sent again, although it is done",
+        breaks="answers_are_true",
+        incident=(
+            "Hyperliquid, 29 July 2025: the interface answered with errors, and the orders were "
+            "executed"
+        ),
+        family="error returned but executed",
+        budget=300,
+        scenario=PAYDAY,
+        replaces={ChainNode: RefusesDuplicates},
+    ),
+    "last_block_replayed": Bug(
+        text="the chain's node executes its last block again when it boots",
+        breaks="effects_happen_once",
+        incident=(
+            "github.com/bnb-chain/node issue 158: after a restart and a replay of three blocks the "
+            "node went on from another height than the others"
+        ),
+        family="replayed once too often",
+        budget=300,
+        scenario=PAYDAY,
+        also=("copies_agree",),
+        replaces={ChainNode: ReplaysTheLastBlock},
+    ),
+    "retry_storm": Bug(
+        text="a client sends again at once, for as long as nobody answers",
+        breaks="recovery_completes",
+        incident=(
+            "AWS, 20 October 2025: after the table was back, what had to be tried again was so "
+            "much that nothing of it completed"
+        ),
+        family="recompute-retry loop without bound",
+        budget=300,
+        scenario=PAYDAY,
+        also=("finishes_within_limits",),
+        replaces={Customer: RetriesAtOnce},
     ),
     "premium_recomputed": Bug(
         text="market data computes the premium anew when it loads, from a later price",

@@ -119,6 +119,7 @@ BUGS: Mapping[str, Bug] = {
         family="read, wait, write",
         budget=200,
         also=("copies_agree",),
+        scenario="payday",
         replaces={ChainNode: CreditsFromAnOldBalance},
     ),
     "liquidator_believed": Bug(

@@ -8,17 +8,16 @@ from decimal import Decimal
 
 import trio
 
-from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
+from target_stub.cloud.market_data import EPOCHS, TABLE, TOPIC, MarketData
 from target_stub.cloud.retry import retrying
 from target_stub.core import State
-from target_stub.core.mark import Averages
 from target_stub.defects.bug import Bug
 from target_stub.ports import Row
 
 #: Where the service that saves the time apart from the index saves it.
 TIMES = "funding_times"
-#: What an average has seen when it has seen nothing, if one takes nothing for zero.
-FROM_ZERO = Averages(bid=Decimal(0), ask=Decimal(0), last=Decimal(0), mid=Decimal(0))
+#: How long a service waits for the database before it does without.
+PATIENCE_S = 2.0
 
 
 class LoadsRowByRow(MarketData):
@@ -52,17 +51,23 @@ class SavesTimeApart(MarketData):
         return {symbol: {**row, **times.get(symbol, {})} for symbol, row in rows.items()}
 
 
-class SeedsAveragesWithZero(MarketData):
-    """Begins its averages anew after a missed tick, and begins them at 0."""
+class GivesUpWaiting(MarketData):
+    """Waits for the database for two seconds, and then begins with what it was built with."""
 
-    def take_over(self, rows: Mapping[str, Row]) -> None:
-        """An average that begins has no first value; this one takes 0 for it."""
-        super().take_over(rows)
-        oldest_ms = round(trio.current_time() * 1000) - self.state.spec.funding_tick_ms
+    async def hydrate(self) -> None:
+        """A database that is upgraded is back sooner, nearly always."""
+        with trio.move_on_after(PATIENCE_S):
+            await super().hydrate()
+            return
+        now_ms = round(trio.current_time() * 1000)
         markets = {
-            symbol: replace(market, averages=FROM_ZERO)
-            if market.funding_at_ms is not None and market.funding_at_ms < oldest_ms
-            else market
+            symbol: replace(
+                market,
+                funding_index=Decimal(0),
+                premium_usdc=Decimal(0),
+                rate=Decimal(0),
+                funding_at_ms=now_ms,
+            )
             for symbol, market in self.state.markets.items()
         }
         self.state = replace(self.state, markets=markets)
@@ -84,6 +89,33 @@ class PrefersItsCache(MarketData):
             cached = {name: getattr(told, name) for name in ("funding_index", "funding_at_ms")}
             rows[symbol] = {**row, **cached}
         return rows
+
+
+class AddsToWhatTheChainHad(MarketData):
+    """Loads the rows, and what it announces from the chain; a tick adds its step to both."""
+
+    async def hydrate(self) -> None:
+        """The chain has what the rows have, nearly always."""
+        async for attempt in retrying():
+            with attempt:
+                chain = await self.network.call("chain", "state", None)
+        if not isinstance(chain, State):
+            raise TypeError(f"the chain answered {chain!r}")
+        await super().hydrate()
+        self.announced = {
+            symbol: chain.markets[symbol].known("funding_index") for symbol in self.state.markets
+        }
+
+    async def tick(self) -> None:
+        """What is saved and what is announced move by the same steps."""
+        epoch, before = self.epoch, self.state.markets
+        rows = self.advance(round(trio.current_time() * 1000))
+        told: dict[str, Row] = {}
+        for symbol, row in rows.items():
+            self.announced[symbol] += row["funding_index"] - before[symbol].known("funding_index")
+            told[symbol] = {**row, "funding_index": self.announced[symbol]}
+        if await self.commit(rows, epoch):
+            await self.network.publish(TOPIC, told)
 
 
 class TakesAnswersInOrder(MarketData):
@@ -130,16 +162,22 @@ BUGS: Mapping[str, Bug] = {
         budget=300,
         replaces={MarketData: SavesTimeApart},
     ),
-    "averages_from_zero": Bug(
-        text="market data begins its averages anew after a missed tick, and at 0",
+    "gives_up_waiting": Bug(
+        text="market data begins with defaults if the database does not answer in two seconds",
         breaks="recovered_state_is_durable_state",
         incident=(
-            "github.com/vegaprotocol/vega issue 8854: the probabilities behind liquidity scores "
-            "were empty after a restart from a snapshot"
+            "Coinbase, 7 May 2026: recovery hung on an assumption about what is there at startup, "
+            "which had to be changed in the code"
         ),
-        family="EWMA seeded with 0",
+        family="default after a timeout",
         budget=300,
-        replaces={MarketData: SeedsAveragesWithZero},
+        also=(
+            "funding_index_step_is_bounded",
+            "nothing_reverts_to_a_default",
+            "nobody_writes_before_it_is_ready",
+            "liquidations_are_justified",
+        ),
+        replaces={MarketData: GivesUpWaiting},
         since=2,
     ),
     "cache_wins": Bug(
@@ -151,6 +189,18 @@ BUGS: Mapping[str, Bug] = {
         family="stale copy taken for the newest",
         budget=300,
         replaces={MarketData: PrefersItsCache},
+        since=2,
+    ),
+    "announced_from_copy": Bug(
+        text="market data restores the index it saves from the rows, the one it tells elsewhere",
+        breaks="published_is_committed",
+        incident=(
+            "github.com/bnb-chain/node issue 337: the last price was restored to the matcher, but "
+            "not to the keeper that computes fees from it"
+        ),
+        family="one of two copies restored",
+        budget=300,
+        replaces={MarketData: AddsToWhatTheChainHad},
         since=2,
     ),
     "answers_in_order": Bug(
