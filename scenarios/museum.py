@@ -6,9 +6,12 @@ in how many schedules the default search must find it. A hunt is one such search
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 from harness.doors.registry import load_scenarios
 from harness.engine import Run, campaign, execute
@@ -20,6 +23,9 @@ from harness.trial import last_of_generation
 from scenarios.incidents import INCIDENTS
 from scenarios.incidents.incident import Incident
 from target_stub.bugs import BUGS, Bug
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +126,22 @@ def runs(
                 seen, lessons = seen.after(lessons), []
 
 
-def hunt(exhibit: Exhibit, *, seed: int, schedules: int | None = None) -> Hunt:
-    """Search until a rule breaks that must catch it, or for ``schedules`` (its budget)."""
+def hunt(
+    exhibit: Exhibit,
+    *,
+    seed: int,
+    schedules: int | None = None,
+    variant: Mapping[str, str] | None = None,
+) -> Hunt:
+    """Search until a rule breaks that must catch it, or for ``schedules`` (its budget).
+
+    ``variant`` is that of the exhibit unless another one is given.
+    """
     limit = exhibit.budget if schedules is None else schedules
     first: Run | None = None
     number = 0
-    tried = runs(exhibit.scenario, seed=seed, schedules=limit, variant=exhibit.variant)
+    chosen = exhibit.variant if variant is None else variant
+    tried = runs(exhibit.scenario, seed=seed, schedules=limit, variant=chosen)
     for number, (strategy, run) in enumerate(tried, start=1):
         first = first or run
         if broken(run) & set(exhibit.breaks):
@@ -138,3 +154,14 @@ def hunt(exhibit: Exhibit, *, seed: int, schedules: int | None = None) -> Hunt:
 def broken(run: Run) -> set[str]:
     """The rules that a run broke."""
     return {violation.invariant for violation in run.violations}
+
+
+def spread(work: Callable[[Task], Done], tasks: Sequence[Task], *, jobs: int) -> Iterator[Done]:
+    """What some work makes of these tasks, in ``jobs`` processes, as each of them ends."""
+    if jobs == 1:
+        yield from map(work, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        for done in as_completed([pool.submit(work, task) for task in tasks]):
+            yield done.result()

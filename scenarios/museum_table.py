@@ -9,16 +9,14 @@ killed and started again. The document is made from the data file and the catalo
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError, closest
 from scenarios.money_rules import NUMBERS
-from scenarios.museum import Exhibit, exhibits, hunt
+from scenarios.museum import Exhibit, exhibits, hunt, spread
 from scenarios.museum_records import RECORDS, Caught, Record, load, save
 from target_stub.bugs import BUGS
 
@@ -116,27 +114,17 @@ def wanted(
     ]
 
 
-def hunted(name: str, seed: int) -> tuple[str, int, Caught]:
+def hunted(task: tuple[str, int]) -> tuple[str, int, Caught]:
     """One hunt, in whichever process, and which one it was."""
+    name, seed = task
     found = hunt(exhibits()[name], seed=seed)
     return name, seed, Caught(found.number if found.run else None, found.strategy)
-
-
-def all_hunted(hunts: Sequence[tuple[str, int]], jobs: int) -> Iterator[tuple[str, int, Caught]]:
-    """These hunts in ``jobs`` processes, as they end."""
-    if jobs == 1:
-        yield from (hunted(name, seed) for name, seed in hunts)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        for done in as_completed([pool.submit(hunted, *each) for each in hunts]):
-            yield done.result()
 
 
 def measure(hunts: Sequence[tuple[str, int]], path: Path, *, jobs: int, commit: str) -> None:
     """Do these hunts, and save each as soon as it is over."""
     records = load(path)
-    for name, seed, caught in all_hunted(hunts, jobs):
+    for name, seed, caught in spread(hunted, hunts, jobs=jobs):
         record = records.get(name, Record(name=name)).after(seed, caught, commit)
         records[name] = record
         save(records, path)

@@ -20,10 +20,11 @@ class RemembersTheLastFew(Chain):
 
     def execute(self, before: State, command: Command) -> tuple[State, tuple[Event, ...]]:
         """Four are more than ever lay between a request and its repetition, nearly always."""
-        recent = AppliedIds()
-        for block in self.blocks[-REMEMBERED:]:
-            recent = recent.added(block.command.id)
-        return super().execute(replace(before, applied=recent), command)
+        recent = [block.command.id for block in self.blocks[-REMEMBERED:]]
+        if command.id not in before.applied or command.id in recent:
+            return super().execute(before, command)
+        state, events = super().execute(replace(before, applied=AppliedIds()), command)
+        return replace(state, applied=before.applied), events
 
 
 class SettlesWhatWasMatched(Chain):
@@ -46,6 +47,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         family="executed twice on redelivery",
         budget=300,
+        also=("copies_agree",),
         replaces={Chain: RemembersTheLastFew},
     ),
     "late_trade_settled": Bug(
