@@ -2,9 +2,9 @@
 
     python -m scenarios.guard_matrix --jobs 2
 
-One schedule for each bug: searched without any guard that the bug does not need, made small, and
-run again with each guard alone and with all of them. A guard changes which steps there are, so the
-schedule is followed by what ran instead of what.
+One schedule for each bug, with one fault or a few delays in it, searched without any guard that the
+bug does not need, and run again with each guard alone and with all of them. A guard changes which
+steps there are, so the schedule is followed by what ran instead of what.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.engine import Run, execute
 from harness.errors import closest
 from harness.schedule.fragments import by_labels
-from harness.shrink import shrink
 from scenarios.guard_table import first_refusal
 from scenarios.museum import broken, exhibits, hunt, spread
 from target_stub.bugs import BUGS
@@ -27,8 +26,10 @@ from target_stub.guards import GUARDS
 
 DOCS = Path(__file__).parents[1] / "docs"
 DATA, DOCUMENT = DOCS / "guard-matrix.jsonl", DOCS / "guard-matrix.md"
-#: Data seeds to search for a schedule, from 1 on, and runs and seconds to make it small.
-SEEDS, SHRINK_RUNS, SHRINK_WALL_S = 4, 60, 600.0
+#: Searches for a schedule, one for each data seed from 1 on, and how many schedules each tries.
+SEEDS, SCHEDULES = 2, 60
+#: What makes schedules that are first in first out but for one fault or a few delays.
+SHORT = ("sweep", "delay(1)", "sweep", "delay(2)")
 #: What a guard does to the schedule of a bug: it refuses something wrong and the rule holds; the
 #: rule is broken all the same; or the rule holds although nothing wrong was refused.
 STOPS, LETS, AVOIDS = "stops", "lets", "avoids"
@@ -75,27 +76,18 @@ def guarded() -> list[str]:
 
 
 def line_of(name: str) -> Line | None:
-    """Search, make small and follow; nothing if no schedule was found."""
-    bug, exhibit = BUGS[name], exhibits()[name]
-    scenario = exhibit.scenario
-    unguarded = {**exhibit.variant, **scenario.variant(guards="none")}
-    for seed in range(1, SEEDS + 1):
-        found = hunt(exhibit, seed=seed, variant=unguarded).run
-        if found is not None:
-            break
-    else:
+    """Search, and follow what was found; nothing if no schedule was found."""
+    bug, scenario = BUGS[name], exhibits()[name].scenario
+    found = short(name)
+    if found is None:
         return None
-    small = shrink(found, budget_runs=SHRINK_RUNS, wall_s=SHRINK_WALL_S).run
-    if bug.breaks not in broken(small):
-        small = found
 
     def follow(guards: str) -> Run:
-        kept = {key: value for key, value in small.schedule.variant.items() if key != "guards"}
         return execute(
             scenario,
-            seed=small.schedule.seed,
-            clocked=by_labels(small.deviations),
-            variant={**kept, **scenario.variant(guards=guards)},
+            seed=found.schedule.seed,
+            clocked=by_labels(found.deviations),
+            variant={"bug": name, **scenario.variant(bug=name, guards=guards)},
         )
 
     outcomes = {
@@ -103,7 +95,21 @@ def line_of(name: str) -> Line | None:
         for guard in scenario.guards
     }
     first = first_refusal(follow("all"))
-    return Line(bug=name, choices=len(small.deviations), outcomes=outcomes, first=first)
+    return Line(bug=name, choices=len(found.deviations), outcomes=outcomes, first=first)
+
+
+def short(name: str) -> Run | None:
+    """The shortest schedule that some short searches find with no guard on."""
+    exhibit = exhibits()[name]
+    scenario = exhibit.scenario
+    unguarded = replace(
+        exhibit,
+        variant={**exhibit.variant, **scenario.variant(guards="none")},
+        budget=SCHEDULES,
+    )
+    hunts = (hunt(unguarded, seed=seed, strategies=SHORT) for seed in range(1, SEEDS + 1))
+    runs = [each.run for each in hunts if each.run is not None]
+    return min(runs, key=lambda run: len(run.deviations), default=None)
 
 
 def outcome_of(run: Run, rule: str) -> str:

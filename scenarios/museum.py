@@ -107,10 +107,15 @@ def of_incident(incident: Incident) -> Exhibit:
 
 
 def runs(
-    scenario: Scenario, *, seed: int, schedules: int, variant: Mapping[str, str]
+    scenario: Scenario,
+    *,
+    seed: int,
+    schedules: int,
+    variant: Mapping[str, str],
+    strategies: Sequence[str] = PORTFOLIO,
 ) -> Iterator[tuple[str, Run]]:
-    """The first schedules that the default search tries, each with its strategy."""
-    rotation, seen = Rotation(PORTFOLIO, seed=seed), Seen()
+    """The first schedules that a search tries, the default one if not told, with its strategy."""
+    rotation, seen = Rotation(strategies, seed=seed), Seen()
     lessons: list[Lesson] = []
     with campaign():
         for number in range(1, schedules + 1):
@@ -126,28 +131,23 @@ def runs(
                 seen, lessons = seen.after(lessons), []
 
 
-def hunt(
-    exhibit: Exhibit,
-    *,
-    seed: int,
-    schedules: int | None = None,
-    variant: Mapping[str, str] | None = None,
-) -> Hunt:
-    """Search until a rule breaks that must catch it, or for ``schedules`` (its budget).
-
-    ``variant`` is that of the exhibit unless another one is given.
-    """
-    limit = exhibit.budget if schedules is None else schedules
+def hunt(exhibit: Exhibit, *, seed: int, strategies: Sequence[str] = PORTFOLIO) -> Hunt:
+    """Search until a rule breaks that must catch it, or until its budget is spent."""
     first: Run | None = None
     number = 0
-    chosen = exhibit.variant if variant is None else variant
-    tried = runs(exhibit.scenario, seed=seed, schedules=limit, variant=chosen)
+    tried = runs(
+        exhibit.scenario,
+        seed=seed,
+        schedules=exhibit.budget,
+        variant=exhibit.variant,
+        strategies=strategies,
+    )
     for number, (strategy, run) in enumerate(tried, start=1):
         first = first or run
         if broken(run) & set(exhibit.breaks):
             return Hunt(number=number, strategy=strategy, run=run, first=first)
     if first is None:
-        raise ValueError(f"a search of {limit} schedules; at least one is needed")
+        raise ValueError(f"a search of {exhibit.budget} schedules; at least one is needed")
     return Hunt(number=number, strategy="", run=None, first=first)
 
 

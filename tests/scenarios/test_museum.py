@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from scenarios.incidents import INCIDENTS
 from scenarios.museum import broken, exhibits, hunt
 from scenarios.museum_records import RECORDS, Caught, Record, load, save
 from scenarios.museum_table import DOCUMENT, SEEDS, main, markdown
+from target_stub import defects
 from target_stub.bugs import BUGS
 
 #: Found by the second schedule from nearly every seed, so that a hunt for it costs little.
@@ -42,10 +46,24 @@ def test_an_exhibit_was_found_from_all_seeds_within_its_budget(name: str) -> Non
     assert record.numbers[-1] * twice <= exhibit.budget
 
 
-def test_the_recorded_hunts_are_those_that_one_gets() -> None:
-    caught = load(RECORDS)[QUICK].hunts[2]
-    found = hunt(exhibits()[QUICK], seed=2)
-    assert (found.number, found.strategy) == (caught.number, caught.strategy)
+def test_every_file_of_defects_is_in_the_catalogue_and_no_name_is_there_twice() -> None:
+    names: list[str] = []
+    for module in pkgutil.iter_modules(defects.__path__, f"{defects.__name__}."):
+        names += getattr(import_module(module.name), "BUGS", {})
+    assert sorted(names) == sorted(BUGS)
+
+
+def test_a_hunt_begins_cold_and_ends_alike_whenever_it_is_done() -> None:
+    first, second = (hunt(exhibits()[QUICK], seed=2) for _ in range(2))
+    assert (first.number, first.strategy) == (second.number, second.strategy)
+    assert first.run is not None
+    assert second.run is not None
+    assert first.run.digest == second.run.digest
+
+
+def test_a_search_that_is_over_before_it_began_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        hunt(replace(exhibits()[QUICK], budget=0), seed=1)
 
 
 def test_a_bug_shows_in_the_run_that_found_it_and_not_without_it() -> None:
