@@ -7,10 +7,12 @@ in how many schedules the default search must find it. A hunt is one such search
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
+from threading import Thread
 from typing import TypeVar
 
 from harness.doors.registry import load_scenarios
@@ -157,11 +159,26 @@ def broken(run: Run) -> set[str]:
 
 
 def spread(work: Callable[[Task], Done], tasks: Sequence[Task], *, jobs: int) -> Iterator[Done]:
-    """What some work makes of these tasks, in ``jobs`` processes, as each of them ends."""
+    """What some work makes of these tasks, in ``jobs`` processes, as each of them ends.
+
+    The processes end with the one that asked for them, however that ends.
+    """
     if jobs == 1:
         yield from map(work, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent) as pool:
         for done in as_completed([pool.submit(work, task) for task in tasks]):
             yield done.result()
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as the one that started it is gone, killed or not."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=wait, daemon=True).start()

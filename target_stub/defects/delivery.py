@@ -58,7 +58,7 @@ BUGS: Mapping[str, Bug] = {
             "had to be cancelled"
         ),
         family="acts during maintenance",
-        budget=300,
+        budget=200,
         replaces={Chain: SettlesWhatWasMatched},
         guards=(MODE_GATE,),
     ),

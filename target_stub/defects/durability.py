@@ -159,7 +159,7 @@ BUGS: Mapping[str, Bug] = {
             "flushed to disk, and a crash lost them"
         ),
         family="acknowledged then lost",
-        budget=300,
+        budget=20,
         scenario=PAYDAY,
         also=("answers_are_true",),
         replaces={ChainNode: AcknowledgesBeforeItBooks},
@@ -172,7 +172,7 @@ BUGS: Mapping[str, Bug] = {
             "were booked twice"
         ),
         family="executed twice on redelivery",
-        budget=300,
+        budget=40,
         scenario=PAYDAY,
         also=("copies_agree",),
         replaces={ChainNode: RemembersSinceBoot},
@@ -185,7 +185,7 @@ BUGS: Mapping[str, Bug] = {
             "executed"
         ),
         family="error returned but executed",
-        budget=300,
+        budget=40,
         scenario=PAYDAY,
         replaces={ChainNode: RefusesDuplicates},
     ),
@@ -197,7 +197,7 @@ BUGS: Mapping[str, Bug] = {
             "node went on from another height than the others"
         ),
         family="replayed once too often",
-        budget=300,
+        budget=20,
         scenario=PAYDAY,
         also=("copies_agree",),
         replaces={ChainNode: ReplaysTheLastBlock},

@@ -66,7 +66,7 @@ BUGS: Mapping[str, Bug] = {
             "passed to another one"
         ),
         family="stale writer after failover",
-        budget=300,
+        budget=30,
         also=("market_time_never_runs_back",),
         replaces={MarketData: ReadsItsEpochBack},
         guards=(EPOCH_FENCE,),
@@ -79,7 +79,7 @@ BUGS: Mapping[str, Bug] = {
             "taken for the primary's"
         ),
         family="stale writer after failover",
-        budget=300,
+        budget=40,
         also=("market_time_never_runs_back",),
         replaces={MarketData: FlushesWhenItStops},
         guards=(EPOCH_FENCE,),
@@ -92,7 +92,7 @@ BUGS: Mapping[str, Bug] = {
             "consumers"
         ),
         family="refused, and published all the same",
-        budget=300,
+        budget=20,
         replaces={MarketData: AnnouncesWhatWasRefused},
         guards=(EPOCH_FENCE,),
     ),

@@ -71,7 +71,7 @@ BUGS: Mapping[str, Bug] = {
             "dYdX, 10 October 2025: prices from before the halt were used as if they were new"
         ),
         family="old value with a new time",
-        budget=300,
+        budget=20,
         replaces={Publisher: StampsWhenItSends},
     ),
     "newest_by_field": Bug(
@@ -82,7 +82,7 @@ BUGS: Mapping[str, Bug] = {
             "halted the exchange"
         ),
         family="torn mix of versions",
-        budget=300,
+        budget=30,
         replaces={Publisher: KeepsNewestByField},
     ),
     "pending_completed": Bug(
@@ -93,7 +93,7 @@ BUGS: Mapping[str, Bug] = {
             "reconnect was mixed with live events"
         ),
         family="replay mixed with live events",
-        budget=300,
+        budget=20,
         replaces={Publisher: RepeatsWhatWasPending},
     ),
 }

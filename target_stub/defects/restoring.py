@@ -147,7 +147,7 @@ BUGS: Mapping[str, Bug] = {
             "applied held half of it"
         ),
         family="torn multi-row snapshot",
-        budget=300,
+        budget=20,
         replaces={MarketData: LoadsRowByRow},
         since=2,
     ),
@@ -159,7 +159,7 @@ BUGS: Mapping[str, Bug] = {
             "it were not saved together"
         ),
         family="lost timestamp",
-        budget=300,
+        budget=100,
         replaces={MarketData: SavesTimeApart},
     ),
     "gives_up_waiting": Bug(
@@ -170,7 +170,7 @@ BUGS: Mapping[str, Bug] = {
             "which had to be changed in the code"
         ),
         family="default after a timeout",
-        budget=300,
+        budget=20,
         also=(
             "funding_index_step_is_bounded",
             "nothing_reverts_to_a_default",
@@ -187,7 +187,7 @@ BUGS: Mapping[str, Bug] = {
             "GitHub, 21 October 2018: a failover took over from a copy that lacked the last writes"
         ),
         family="stale copy taken for the newest",
-        budget=300,
+        budget=20,
         replaces={MarketData: PrefersItsCache},
         since=2,
     ),
@@ -199,7 +199,7 @@ BUGS: Mapping[str, Bug] = {
             "not to the keeper that computes fees from it"
         ),
         family="one of two copies restored",
-        budget=300,
+        budget=20,
         replaces={MarketData: AddsToWhatTheChainHad},
         since=2,
     ),
@@ -211,7 +211,7 @@ BUGS: Mapping[str, Bug] = {
             "one user to another (redis-py)"
         ),
         family="answer taken for another's",
-        budget=300,
+        budget=20,
         also=("funding_index_step_is_bounded", "liquidations_are_justified"),
         replaces={MarketData: TakesAnswersInOrder},
         since=2,

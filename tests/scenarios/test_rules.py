@@ -11,10 +11,9 @@ from harness.engine import Run
 from harness.invariants import Broken
 from scenarios.paradex import paradex
 from scenarios.rules.accounts import check_payments
-from target_stub.bugs import BUGS
 from target_stub.cloud.trader import Payment, Trader
 from target_stub.core import Usdc
-from tests.scenarios.searches import SEED, again, broken, found, scenario_of, without
+from tests.scenarios.searches import SEED, found
 
 
 def run_of(name: str) -> Run:
@@ -22,16 +21,6 @@ def run_of(name: str) -> Run:
     run = found(name)
     assert run is not None
     return run
-
-
-@pytest.mark.parametrize("name", BUGS)
-def test_without_its_rule_a_bug_is_seen_by_nobody_or_by_those_it_names(name: str) -> None:
-    bug, run = BUGS[name], run_of(name)
-    blind = broken(again(run, without(bug.breaks, scenario_of(name))))
-    assert bug.breaks not in blind
-    assert blind <= set(bug.also)
-    if not bug.also:
-        assert not blind
 
 
 @pytest.mark.parametrize(("name", "field"), [("index_zero", "index"), ("price_zero", "price")])
