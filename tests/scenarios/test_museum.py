@@ -19,6 +19,8 @@ from target_stub.bugs import BUGS
 
 #: Found by the second schedule from nearly every seed, so that a hunt for it costs little.
 QUICK = "answers_in_order"
+#: Exhibits whose twenty hunts are still to be done; the document has a gap where they are.
+NOT_YET: tuple[str, ...] = ()
 
 
 def test_the_document_is_what_the_data_say() -> None:
@@ -28,13 +30,18 @@ def test_the_document_is_what_the_data_say() -> None:
 def test_every_planted_bug_and_every_incident_is_in_the_museum() -> None:
     names = [*BUGS, *(incident.scenario.name for incident in INCIDENTS)]
     assert list(exhibits()) == names
-    assert sorted(load(RECORDS)) == sorted(names)
     text = DOCUMENT.read_text()
     for name in names:
         assert f"`{name}`" in text
 
 
-@pytest.mark.parametrize("name", exhibits())
+def test_every_exhibit_was_hunted_with_the_command_that_is_there_for_it() -> None:
+    missing = set(exhibits()) - set(load(RECORDS)) - set(NOT_YET)
+    assert not missing, f"run python -m scenarios.museum_table --bugs {' '.join(sorted(missing))}"
+    assert not set(load(RECORDS)) - set(exhibits()), "these are no exhibits any more"
+
+
+@pytest.mark.parametrize("name", load(RECORDS))
 def test_an_exhibit_was_found_from_all_seeds_within_its_budget(name: str) -> None:
     exhibit, record = exhibits()[name], load(RECORDS)[name]
     assert list(record.hunts) == list(range(1, SEEDS + 1))
