@@ -43,9 +43,9 @@ bug (*needed*), and run again with each of the others alone. **stops**: the guar
 that clean values cannot explain, and the rule of the bug held. *avoids*: the rule held although
 nothing wrong was refused, since the guard makes other steps and the race did not happen in them.
 A dash: the rule was broken all the same. *first* is the guard that refused something wrong before
-any other when all of them were on; a dash where none did. A bug that no short schedule showed is not in
-the table. Guards are there for market values and for who may act on them; what the books do to a
-payment is no business of theirs.
+any other when all of them were on; a dash where none did. A bug that no short schedule showed is
+not in the table. Guards are there for market values and for who may act on them; what the books do
+to a payment is no business of theirs.
 
 `python -m scenarios.guard_matrix --again` computes this anew; [guards.md](guards.md) says what the
 guards do, and follows two of the bugs with more schedules and in money.
