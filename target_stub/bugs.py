@@ -35,22 +35,22 @@ __all__ = ["BUGS", "NO_BUG", "Bug", "bugs_of"]
 
 _FILES = (
     market_data,
-    ledger,
-    loading,
-    times,
-    funds,
-    answers,
-    clearing,
-    market_data_editions,
-    modes,
-    bridge,
-    recovery,
-    latent,
     restoring,
+    loading,
     handover,
+    times,
     publishing,
     delivery,
     durability,
+    answers,
+    funds,
+    ledger,
+    bridge,
+    clearing,
+    latent,
+    market_data_editions,
+    modes,
+    recovery,
 )
 
 #: All planted bugs by name.

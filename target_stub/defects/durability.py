@@ -8,9 +8,7 @@ from dataclasses import replace
 import trio
 
 from target_stub.chain import BLOCKS, Chain, ChainNode
-from target_stub.cloud.customer import Customer
 from target_stub.cloud.market_data import MarketData
-from target_stub.cloud.trader import TIMEOUT_S
 from target_stub.core import Command, Deposit, Duplicate, Event, Reason, Rejected
 from target_stub.core.funding import premium
 from target_stub.core.state import AppliedIds
@@ -120,19 +118,6 @@ class ReplaysTheLastBlock(ChainNode):
             chain.append(last, events, replace(state, applied=chain.state.applied))
 
 
-class RetriesAtOnce(Customer):
-    """Sends again at once what was not answered: the exchange will be back in no time."""
-
-    async def send(self, address: str, method: str, command: Command) -> tuple[object, ...]:
-        """Until somebody answers."""
-        while True:
-            try:
-                events = await self.network.call(address, method, command, timeout_s=TIMEOUT_S)
-            except (ConnectionError, TimeoutError):
-                continue
-            return tuple(events)
-
-
 class ComputesPremiumAnew(MarketData):
     """Does not load the premium, which it can compute from the price, and does so from today's."""
 
@@ -201,19 +186,6 @@ BUGS: Mapping[str, Bug] = {
         scenario=PAYDAY,
         also=("copies_agree",),
         replaces={ChainNode: ReplaysTheLastBlock},
-    ),
-    "retry_storm": Bug(
-        text="a client sends again at once, for as long as nobody answers",
-        breaks="recovery_completes",
-        incident=(
-            "AWS, 20 October 2025: after the table was back, what had to be tried again was so "
-            "much that nothing of it completed"
-        ),
-        family="recompute-retry loop without bound",
-        budget=300,
-        scenario=PAYDAY,
-        also=("finishes_within_limits",),
-        replaces={Customer: RetriesAtOnce},
     ),
     "premium_recomputed": Bug(
         text="market data computes the premium anew when it loads, from a later price",

@@ -64,13 +64,14 @@ class CreditsFromAnOldBalance(ChainNode):
                 nursery.start_soon(self.answer, request)
 
     async def answer(self, request: Request) -> None:
-        """A deposit is announced before it is booked on the balance that was read first."""
+        """A deposit is announced, twice, before it is booked on the balance that was read first."""
         deposit = request.payload
         if not isinstance(deposit, Deposit) or deposit.id in self.chain.state.applied:
             await super().answer(request)
             return
         seen = self.chain.state.accounts[deposit.account]
-        await self.network.publish("deposits", deposit)
+        for topic in ("deposits", "balances"):
+            await self.network.publish(topic, deposit)
         state, events = self.chain.execute(self.chain.state, deposit)
         booked = replace(
             state.accounts[deposit.account],
@@ -117,7 +118,7 @@ BUGS: Mapping[str, Bug] = {
             "the exchange"
         ),
         family="read, wait, write",
-        budget=200,
+        budget=300,
         also=("copies_agree",),
         scenario="payday",
         replaces={ChainNode: CreditsFromAnOldBalance},

@@ -19,6 +19,8 @@ from target_stub.bugs import BUGS
 
 #: Found by the second schedule from nearly every seed, so that a hunt for it costs little.
 QUICK = "answers_in_order"
+#: Defects of the real client's gateway, whose scenario needs a package that is not always there.
+ELSEWHERE = ("target_stub.defects.gateway",)
 #: Exhibits whose twenty hunts are still to be done; the document has a gap where they are.
 NOT_YET: tuple[str, ...] = ()
 
@@ -56,7 +58,8 @@ def test_an_exhibit_was_found_from_all_seeds_within_its_budget(name: str) -> Non
 def test_every_file_of_defects_is_in_the_catalogue_and_no_name_is_there_twice() -> None:
     names: list[str] = []
     for module in pkgutil.iter_modules(defects.__path__, f"{defects.__name__}."):
-        names += getattr(import_module(module.name), "BUGS", {})
+        if module.name not in ELSEWHERE:
+            names += getattr(import_module(module.name), "BUGS", {})
     assert sorted(names) == sorted(BUGS)
 
 
