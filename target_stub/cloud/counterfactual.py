@@ -45,13 +45,15 @@ def is_clean(state: State, command: PublishMarket) -> bool:
     market = state.markets[command.market]
     tick_ago_ms = command.at_ms - state.spec.funding_tick_ms
     known_ms = market.funding_at_ms
+    # The chain is told marks and indices, not spot prices: both rows have the one that it knows.
+    quoted = {"spot_usd": market.known("spot_usd"), "usdc_price": market.known("usdc_price")}
     before = {
+        **quoted,
         "funding_index": market.known("funding_index"),
         "funding_at_ms": tick_ago_ms if known_ms is None else min(known_ms, tick_ago_ms),
     }
     row = {
-        "spot_usd": market.known("spot_usd"),
-        "usdc_price": market.known("usdc_price"),
+        **quoted,
         "mark_usd": command.mark_price,
         "funding_index": command.funding_index,
         "funding_at_ms": command.at_ms,
