@@ -1,8 +1,8 @@
 """What the drill decides, and how it holds: both ways out in money, and random schedules.
 
 ``python -m scenarios.recovery_table`` prints the two ways out of the incident that the drill
-starts from. With ``--schedules 2000`` it also runs the drill in so many random orders, each with
-one to three crashes, and prints how many of them held.
+starts from. With ``--schedules 2000`` it also runs the drill in so many random orders, with up
+to three crashes each, and prints how many of them held.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from target_stub.cloud.compensation import Outcome, Plan
 from target_stub.cloud.recovery import AUDIT
 
 COLUMNS = ("", "refunded", "taken back", "cannot be taken back", "most for one account")
-#: Every schedule has at least one crash and at most so many.
+#: At most so many crashes are drawn for a schedule; one that falls after its end does not happen.
 CRASHES_MAX = 3
 
 
