@@ -40,6 +40,8 @@ class Settler:
         #: Lanes that have begun to wait for a lock, in that order, since somebody last looked.
         self.newly_blocked: list[Lane] = []
         self._blocks = 0
+        #: Who was last seen in a timer that nobody holds, in words; empty if nobody was.
+        self._uncontrolled = ""
         self._known: set[str] = set()
 
     def settle(self) -> None:
@@ -50,12 +52,15 @@ class Settler:
                 raise RefusedError(self._restless())
             if gate.pump() or self._cancel() or self._pass_invisible() or not self._resolve():
                 continue
-            version = gate.version
+            version, self._uncontrolled = gate.version, ""
             if not self._at_rest():
                 gate.pump(PROCESS_PAUSE_S)
                 continue
-            if not gate.pump() and gate.version == version:
-                break
+            if gate.pump() or gate.version != version:
+                continue
+            if self._uncontrolled:
+                raise RefusedError(self._uncontrolled)
+            break
         new = [process for process in gate.processes if process.name not in self._known]
         self._known.update(process.name for process in new)
         self.refuse_children(new)
@@ -161,11 +166,13 @@ class Settler:
             return bool(process.sleeps.held)  # if it is not, we are about to be told
         if any(lane.held or lane.running for lane in self._lanes_of(process)):
             return True  # it waits for an answer, and looks at a clock besides
-        raise RefusedError(
+        # Not yet refused: what it waits for may be the answer to something we have yet to receive.
+        self._uncontrolled = (
             f"uncontrolled timer: {process.name} waits for input or for {sleep.timeout_ms} ms "
             "(-1: unknown), which nobody can hold here; only sleep() and nanosleep() of a service "
             f"can be held {sleeps.missing()}".rstrip()
         )
+        return True
 
     def refuse_children(self, processes: Sequence[Process]) -> None:
         """A service that starts processes of its own cannot be judged: nobody watches those."""
