@@ -62,7 +62,7 @@ BUGS: Mapping[str, Bug] = {
             "KAFKA-7190: a broker forgot an idempotent producer whose records had been deleted"
         ),
         family="executed twice on redelivery",
-        budget=300,
+        budget=60,
         also=("copies_agree",),
         replaces={Chain: RemembersTheLastFew},
     ),
@@ -86,7 +86,7 @@ BUGS: Mapping[str, Bug] = {
             "exchange that the client took for cancelled"
         ),
         family="unanswered taken for done",
-        budget=300,
+        budget=50,
         scenario="payday",
         replaces={Customer: TakesSilenceForDone},
     ),
