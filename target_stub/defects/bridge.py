@@ -58,7 +58,7 @@ BUGS: Mapping[str, Bug] = {
             "reached the mempool and were executed"
         ),
         family="error returned but executed",
-        budget=400,
+        budget=500,
         scenario="bridge",
         replaces={Bridge: TakesSilenceForRefusal},
     ),

@@ -1,4 +1,4 @@
-"""A chain that forgets what it has done, or does what came too late."""
+"""A chain that forgets what it has done or does what came too late, and a client who guesses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from target_stub.chain import Chain
-from target_stub.core import Command, Event, SettleTrade, State
+from target_stub.cloud.customer import Customer
+from target_stub.cloud.trader import TIMEOUT_S
+from target_stub.core import Command, Deposit, Duplicate, Event, SettleTrade, State
 from target_stub.core.state import AppliedIds
 from target_stub.defects.bug import Bug
 from target_stub.guards import MODE_GATE
@@ -37,6 +39,20 @@ class SettlesWhatWasMatched(Chain):
         return events
 
 
+class TakesSilenceForDone(Customer):
+    """Pays in, and if nobody answers takes it for done: what was sent arrives."""
+
+    async def send(self, address: str, method: str, command: Command) -> tuple[object, ...]:
+        """Ask once; for a deposit no answer is as good as one."""
+        if not isinstance(command, Deposit):
+            return await super().send(address, method, command)
+        try:
+            events = await self.network.call(address, method, command, timeout_s=TIMEOUT_S)
+        except (ConnectionError, TimeoutError):
+            return (Duplicate(command_id=command.id),)
+        return tuple(events)
+
+
 #: The planted bugs of this file by name.
 BUGS: Mapping[str, Bug] = {
     "short_memory": Bug(
@@ -46,7 +62,7 @@ BUGS: Mapping[str, Bug] = {
             "KAFKA-7190: a broker forgot an idempotent producer whose records had been deleted"
         ),
         family="executed twice on redelivery",
-        budget=300,
+        budget=60,
         also=("copies_agree",),
         replaces={Chain: RemembersTheLastFew},
     ),
@@ -61,5 +77,17 @@ BUGS: Mapping[str, Bug] = {
         budget=200,
         replaces={Chain: SettlesWhatWasMatched},
         guards=(MODE_GATE,),
+    ),
+    "silence_is_done": Bug(
+        text="a client takes a deposit that nobody answered for done",
+        breaks="effects_happen_once",
+        incident=(
+            "github.com/hummingbot/hummingbot pull 58: a stop during a cancel left orders on the "
+            "exchange that the client took for cancelled"
+        ),
+        family="unanswered taken for done",
+        budget=50,
+        scenario="payday",
+        replaces={Customer: TakesSilenceForDone},
     ),
 }

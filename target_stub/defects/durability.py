@@ -195,7 +195,7 @@ BUGS: Mapping[str, Bug] = {
             "computed from a later state, which showed at the next epoch only"
         ),
         family="recomputed from a later state",
-        budget=300,
+        budget=100,
         scenario=WHOLE,
         replaces={MarketData: ComputesPremiumAnew},
         since=2,

@@ -109,7 +109,7 @@ BUGS: Mapping[str, Bug] = {
             "Starknet, 5 January 2026: the executor kept a write of a call that was reverted"
         ),
         family="one of two copies reverted",
-        budget=200,
+        budget=250,
         replaces={Chain: KeepsTheRowOfABust},
         guards=(MODE_GATE,),
     ),
