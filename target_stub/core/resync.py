@@ -126,7 +126,7 @@ def follow_chain(draft: Draft, command: FollowChain) -> None:
             enforce_band(draft, symbol)
     for name in sorted(draft.accounts):
         account = draft.account(name)
-        if draft.usdc_price is None or not set(account.positions) <= set(prices):
+        if draft.usdc_price is None or not account.positions.keys() <= prices.keys():
             continue
         if any(account.working_orders()):
             health = assess(account, prices, draft.usdc_price, draft.state.rules)
