@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -198,8 +199,11 @@ def _schedules(value: object) -> int | None:
 
 
 def number_or_all(text: str) -> int | str:
-    """A number of schedules as somebody types it; ValueError if it is neither that nor ``all``."""
-    return text if text == ALL else int(text)
+    """A number of schedules as somebody types it; ArgumentTypeError if it is no number nor all."""
+    try:
+        return text if text == ALL else int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"a number of schedules, or all, not {text!r}") from None
 
 
 def _switch(value: object) -> bool:

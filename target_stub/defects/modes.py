@@ -58,7 +58,7 @@ BUGS: Mapping[str, Bug] = {
             "while the exchange was still in maintenance"
         ),
         family="acts during maintenance",
-        budget=300,
+        budget=500,
         scenario="reopening",
         replaces={StagedModeControl: FinishesWhatWasBegun},
     ),

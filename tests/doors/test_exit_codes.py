@@ -129,7 +129,7 @@ def test_3_for_a_bug_of_ours(
         (("run", "losy"), "unknown scenario 'losy'; did you mean 'lossy'?"),
         (("run", "lossy", "--shedules", "3"), "did you mean '--schedules'?"),
         (("run", "--sched", "3"), "did you mean '--schedules'?"),
-        (("run", "--schedules", "many"), "invalid int value: 'many'"),
+        (("run", "--schedules", "many"), "a number of schedules, or all, not 'many'"),
         (("run", "--schedules", "0"), "a whole number from 1"),
         (("run", "--time-limit", "soon"), "a time such as 30s"),
         (("run", "--strategy", "swep"), "did you mean 'sweep'?"),
