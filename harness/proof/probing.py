@@ -49,7 +49,8 @@ class Probes:
         n, share = self.drawn, self.share
         middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
         half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # At a share of 0 or 1 the bound is that share, but for the last digit of a float.
+        return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
     @property
     def all_runs(self) -> int:

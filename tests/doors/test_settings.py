@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_all_schedules_there_are_can_be_asked_for_where_there_is_an_end(tmp_path
 
 @pytest.mark.parametrize("text", ["0", "none", "-1", "1.5"])
 def test_a_number_of_schedules_that_is_none_is_a_mistake(text: str) -> None:
-    with pytest.raises((UsageError, ValueError)):
+    with pytest.raises((UsageError, ArgumentTypeError)):
         Settings().profile(flags={"schedules": number_or_all(text)}, environment={})
 
 
