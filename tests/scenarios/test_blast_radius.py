@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from decimal import Decimal
 
 from harness.engine import Run
 from scenarios.blast_radius import gaps, total
-from tests.scenarios.searches import found
+from scenarios.paradex import paradex
+from tests.scenarios.searches import SEED, found, runs
 
 NAMES = ["accounts touched", "wrongful liquidations", "moved", "refund owed", "worst account"]
 
@@ -22,8 +24,9 @@ def amount(text: str) -> Decimal:
 
 
 def test_a_wrong_market_value_says_what_it_owes_to_whom() -> None:
-    run = found("index_zero")
-    assert run is not None
+    variant = paradex.variant(bug="index_zero")
+    with closing(runs(seed=SEED, schedules=100, variant=variant)) as tried:
+        run = next(run for run in tried if run.blast_radius)
     told = facts(run)
     assert list(told) == NAMES
     wronged = {
