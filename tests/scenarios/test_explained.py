@@ -17,14 +17,15 @@ from harness.schedule.orderings import by_constraints
 from harness.shrink import Shrunk, shrink
 from harness.world.service import Life
 from scenarios.exchange import Exchange
+from scenarios.museum import exhibits, hunt
 from scenarios.paradex import paradex
-from tests.scenarios.searches import found
+from tests.scenarios.searches import SEED
 
 
 @pytest.fixture(scope="module")
 def small() -> Shrunk:
     """The incident as small as it gets."""
-    run = found("index_zero")
+    run = hunt(exhibits()["index_zero"], seed=SEED).run
     assert run is not None and len(run.deviations) > 100
     with campaign():
         return shrink(run, budget_runs=300, wall_s=1e9)
@@ -63,7 +64,7 @@ def test_hardly_a_choice_is_left_and_none_can_be_left_out(small: Shrunk, finding
 
 def test_nothing_that_traders_do_has_anything_to_do_with_it(small: Shrunk) -> None:
     before, after = small.shrinking.operations
-    assert before > 10 and after == 0
+    assert before > 3 and after == 0
     assert "+without=" in small.run.token
 
 
