@@ -18,7 +18,9 @@ from target_stub.cloud.durable_matching import DurableMatching
 from target_stub.core import Command, Deposit, Withdraw
 from tests.scenarios.searches import broken, runs
 
-SCHEDULES_MAX = 60
+#: A data seed from which both are found soon; from others it takes up to a hundred schedules.
+SEED = 3
+SCHEDULES_MAX = 150
 
 
 class TellsBeforeItIsDurable(DurableMatching):
@@ -58,10 +60,10 @@ def found(name: str, matching: type[DurableMatching], patch: pytest.MonkeyPatch)
     patch.setitem(BUGS, "planted", bug)
     scenario = replace(whole_exchange, bugs={"planted": bug.text})
     variant = scenario.variant(bug="planted")
-    first_in_first_out = execute(scenario, seed=1, variant=variant)
+    first_in_first_out = execute(scenario, seed=SEED, variant=variant)
     if matching is TellsBeforeItIsDurable:
         assert not broken(first_in_first_out), "only a restart shows it"
-    schedules = runs(seed=1, schedules=SCHEDULES_MAX, variant=variant, scenario=scenario)
+    schedules = runs(seed=SEED, schedules=SCHEDULES_MAX, variant=variant, scenario=scenario)
     with closing(schedules) as tried:
         return next(run for run in tried if broken(run))
 
