@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from harness.engine import campaign
+from scenarios.museum import exhibits, hunt
 from target_stub.bugs import BUGS
 from tests.benchmarks.classics.catalogue import PROGRAMS
 from tests.benchmarks.reasons import Explained, explained, failing
 from tests.benchmarks.table import say
-from tests.scenarios.searches import found
+from tests.scenarios.searches import SEED
 
 HEADER = f"{'':<26}{'choices':>11}  {'minimal':<9}{'constraints':<13}{'checked':<9}{'edited':<8}"
 
@@ -22,7 +23,11 @@ HEADER = f"{'':<26}{'choices':>11}  {'minimal':<9}{'constraints':<13}{'checked':
 def all_bugs(names: Sequence[str], budget: int) -> Iterator[Explained]:
     """The programs and planted bugs of these names, one after the other; those that are found."""
     for name in names:
-        run = failing(PROGRAMS[name].scenario()) if name in PROGRAMS else found(name)
+        run = (
+            failing(PROGRAMS[name].scenario())
+            if name in PROGRAMS
+            else hunt(exhibits()[name], seed=SEED).run
+        )
         if run is None:
             say(f"{name:<26}not found within its budget")
         else:
