@@ -102,7 +102,7 @@ BUGS: Mapping[str, Bug] = {
             "the book, which can change between the two, and took"
         ),
         family="plan applied after a one-time check",
-        budget=200,
+        budget=1000,
         replaces={Matching: LooksAtItsOwnNews},
     ),
 }
