@@ -33,6 +33,7 @@ happens. `changeover run SCENARIO --bug NAME` plants one.
 *strategy* is the one that found it most often in {SEEDS} hunts of the default search, one for each
 data seed; *schedules* is how many they needed, the median, and *worst* the most; *budget* is how
 many one may need. *found* says how many hunts found it, *commit* the last commit at which one did.
+A line without figures has not been hunted from all seeds yet.
 `python -m scenarios.museum_table --again` measures all of it anew; every hunt is in
 [museum.jsonl](museum.jsonl).
 """
