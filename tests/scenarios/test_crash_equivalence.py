@@ -121,10 +121,13 @@ def test_every_twin_is_fed_and_compared(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 class AtRestorePoint(Equivalence):
-    """Compares everything when a service is ready again, and nothing after that."""
+    """Compares everything when a service is ready again, and nothing after that.
+
+    The first life of a service restores nothing: its start may lie long after somebody's crash.
+    """
 
     def _judge(self, event: Event) -> object:
-        if event.kind != "phase" or event.after != "ready":
+        if event.kind != "phase" or event.after != "ready" or event.lane.endswith("#1"):
             return NOTHING_TO_JUDGE
         judged = [self.compare(twin) for twin in self.twins.values()]
         return any(judged)
