@@ -289,6 +289,7 @@ class Gate:
             if lane.server is None and lane.backend is not None:
                 if quiescence.has_ended(lane.backend):
                     lane.forget_backend()
+                    self.version += 1  # its locks are free now: who waited has to be asked again
                 else:
                     gone = False
         return gone

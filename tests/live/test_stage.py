@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from harness.engine import Run, execute
+from harness.live import locks
+from harness.live.client import Client
 from harness.live.processes import Process
 from harness.live.settle import Settler
 from harness.scenario import Scenario
@@ -129,6 +133,27 @@ def test_a_connection_that_closes_gives_up_its_locks_when_that_is_chosen() -> No
     made = run(scenario, "k#1.0: update", "w#1.0: update", "nemesis: crash", "k#1.0: the conn")
     step = next(event.step for event in made.history if event.operation == hand("w")[:72])
     assert made.taken[step - 1] == "k#1.0: the connection closes"
+
+
+def test_locks_are_asked_again_when_their_holder_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder of a lock may be gone just after the table of locks was read."""
+    ask, begin = locks.waiting, Settler.__init__
+    settlers: list[Settler] = []
+
+    def ask_and_be_late(control: Client) -> dict[int, tuple[int, ...]]:
+        graph = ask(control)
+        for lane in settlers[-1].gate.lanes:
+            if graph and lane.server is None and lane.backend is not None:
+                select.select([lane.backend], [], [])
+        return graph
+
+    def known(self: Settler, *arguments: Any, **options: Any) -> None:
+        begin(self, *arguments, **options)
+        settlers.append(self)
+
+    monkeypatch.setattr(Settler, "__init__", known)
+    monkeypatch.setattr(locks, "waiting", ask_and_be_late)
+    test_a_connection_that_closes_gives_up_its_locks_when_that_is_chosen()
 
 
 def test_the_next_incarnation_starts_when_the_one_told_to_stop_is_gone() -> None:
