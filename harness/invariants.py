@@ -70,8 +70,8 @@ class Invariant:
     """A rule: ``check`` is called after every step, or for every event on the resources of ``on``.
 
     ``on`` holds prefixes of resources; with none, ``check()`` runs after every step. A check with
-    a parameter gets each matching event (with no ``on``, every one). It raises :class:`Broken`, or
-    returns ``False`` when there was nothing to judge.
+    a parameter gets each matching event (with no ``on``, every one), and at the end the history. It
+    raises :class:`Broken`, or returns ``False`` when there was nothing to judge.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Invariant:
     describe: str
     on: tuple[str, ...] = ()
     takes_event: bool = False
+    takes_history: bool = False
     at_end: bool = False
 
 
@@ -94,18 +95,20 @@ def invariant_of(
     if inspect.iscoroutinefunction(check):
         raise UsageError(f"a rule is an ordinary function; {check.__name__} is async")
     resources = (on,) if isinstance(on, str) else tuple(on)
-    takes_event = takes_one(check) and not at_end
+    takes_one = _takes_one(check)
+    takes_event = takes_one and not at_end
     return Invariant(
         name=name or check.__name__,
         check=check,
         describe=describe or inspect.cleandoc(check.__doc__ or name or check.__name__),
         on=resources or (("",) if takes_event else ()),
         takes_event=takes_event,
+        takes_history=takes_one and at_end,
         at_end=at_end,
     )
 
 
-def takes_one(check: Callable[..., Any]) -> bool:
+def _takes_one(check: Callable[..., Any]) -> bool:
     """Whether a rule wants something to judge; what has a default it has brought itself."""
     parameters = inspect.signature(check).parameters.values()
     return any(parameter.default is parameter.empty for parameter in parameters)
@@ -175,7 +178,7 @@ class Judge:
         """Let the checkers judge the whole history."""
         for rule in self.invariants:
             if rule.at_end:
-                arguments = (history,) if takes_one(rule.check) else ()
+                arguments = (history,) if rule.takes_history else ()
                 self._apply(rule, arguments, None, moment)
 
     def _apply(

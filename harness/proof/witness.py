@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 
 from harness.history import derive_seed
-from harness.invariants import Judge, Moment, takes_one
+from harness.invariants import Judge, Moment
 from harness.proof.bounds import Bound, is_ahead
 from harness.proof.resources import ARRIVE, EVERYTHING, READ, STEP, WRITE, Touch
 from harness.scenario import Scenario
@@ -211,7 +211,7 @@ class Witness:
             touches += [
                 (f"rules/{rule.name}", WRITE)
                 for rule in judge.invariants
-                if rule.at_end and takes_one(rule.check)
+                if rule.takes_history
             ]
         return touches
 

@@ -15,7 +15,7 @@ NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE", "") == "nightly"
 NIGHTLY_EXAMPLES, NIGHTLY_STEPS = 20, 2
 
 
-def budget(*, examples: int, steps: int) -> settings:
+def budget(*, examples: int, steps: int, shrinks: bool = True) -> settings:
     """So many programs of so many rules each; more of both at night."""
     return settings(
         max_examples=examples * (NIGHTLY_EXAMPLES if NIGHTLY else 1),
@@ -24,7 +24,7 @@ def budget(*, examples: int, steps: int) -> settings:
         database=None,
         report_multiple_bugs=False,
         # No explaining: it would run the exchange hundreds of times more under a line tracer.
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
         # One rule may take a hundred steps of a whole exchange; how long that takes says nothing.
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],

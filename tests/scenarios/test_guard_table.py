@@ -22,7 +22,7 @@ from target_stub.guards import GUARDS
 @lru_cache(maxsize=2)
 def cases(bug: str) -> tuple[Case, ...]:
     """One schedule of a bug that cost people money, made minimal."""
-    return tuple(find_cases(bug, count=1, seeds=range(1, 8), search=60, shrink_runs=200))
+    return tuple(find_cases(bug, count=1, seeds=range(3, 9), search=60, shrink_runs=120))
 
 
 @lru_cache(maxsize=2)
