@@ -209,9 +209,7 @@ class Witness:
                 touches += [("watch/*", READ), ("clock", READ)]
         if events:
             touches += [
-                (f"rules/{rule.name}", WRITE)
-                for rule in judge.invariants
-                if rule.takes_history
+                (f"rules/{rule.name}", WRITE) for rule in judge.invariants if rule.takes_history
             ]
         return touches
 
