@@ -28,8 +28,10 @@ bench-classics: $(VENV)/ready-for-peers
 margin-oracle: $(VENV)/ready-for-tests
 	$(BIN)/python -m tests.benchmarks.margin_oracle --portfolios 10000
 
-nightly: $(VENV)/ready
-	$(BIN)/changeover run --profile nightly
+# The clean exchange in 100,000 schedules over all scenarios, and the long runs of the tests.
+nightly: $(VENV)/ready-for-tests
+	$(BIN)/changeover run --profile nightly --guards all --bug none --schedules 3500 --jobs 2
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 tests/machine tests/scenarios/test_reduced.py
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
