@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> int:
     """The command; 1 when something was not as promised."""
     known = [*(program.name for program in PROGRAMS.values() if not program.challenge), *BUGS]
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.explained")
-    parser.add_argument("--bugs", nargs="+", choices=known, default=known, help="which (all)")
+    parser.add_argument(
+        "--bugs", nargs="+", choices=known, default=known, metavar="NAME", help="which (all)"
+    )
     parser.add_argument("--budget", type=int, default=2_000, help="runs to shrink one (2000)")
     options = parser.parse_args(arguments)
     say(HEADER)
