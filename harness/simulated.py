@@ -67,7 +67,7 @@ class Simulated:
             reached=world.reached,
             operations=world.workload.offered,
             covered=world.covered(),
-            notes=tuple(filter(None, (text() for text in world.notes.values()))),
+            notes=world.said(),
             blast_radius=world.blast_radius,
         )
 

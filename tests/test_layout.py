@@ -21,7 +21,7 @@ RANKS = (
     ("harness.settings", "harness.history", "harness.coverage", "harness.schedule.choices"),
     ("harness.findings",),
     ("harness.invariants", "harness.schedule.strategies", "harness.schedule.fragments"),
-    ("harness.schedule",),
+    ("harness.schedule", "harness.judged"),
     ("harness.world",),
     ("harness.scenario", "harness.equivalence"),
     ("harness.simulated", "harness.live"),

@@ -319,14 +319,15 @@ class LiveStage:
 
     def summary(self) -> Summary:
         """What the run adds up to."""
-        notes = tuple(filter(None, (text() for text in self.world.notes.values())))
+        self.world.take_measures()
         return Summary(
             restarts=sum(max(0, len(each.lives) - 1) for each in self.services.values()),
             writes=self._writes,
             overlapped=self._overlapped,
             faults=self.scenario.faults_max - self._faults_left,
             reached=self.world.reached,
-            notes=notes,
+            notes=self.world.said(),
+            blast_radius=self.world.blast_radius,
         )
 
     def judge_ending(self, ending: Ending) -> None:

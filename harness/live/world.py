@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from harness.errors import UsageError, closest
 from harness.history import Event
-from harness.invariants import Judge, invariant_of
+from harness.invariants import Judge
+from harness.judged import Judged
 from harness.live.client import Client, Row
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,20 +29,18 @@ class Recipe:
     start: bool = True
 
 
-class LiveWorld:
+class LiveWorld(Judged):
     """What a live scenario is handed; ``guards`` and ``bug`` say which variant to start."""
 
     def __init__(self, *, seed: int, guards: frozenset[str], bug: str) -> None:
+        super().__init__(Judge())
         self.seed = seed
         self.guards = guards
         self.bug = bug
-        self.judge = Judge()
         self.schema = ""
         self.recipes: dict[str, Recipe] = {}
         self.observed: dict[str, str] = {}
         self.values: dict[str, str] = {}
-        self.reached: dict[str, int] = {}
-        self.notes: dict[str, Callable[[], str]] = {}
         self.client: Client | None = None
 
     def database(self, schema: str) -> None:
@@ -83,49 +82,6 @@ class LiveWorld:
         if self.client is None:
             raise UsageError("a rule may query while a run goes on, not before")
         return self.client.query(sql)
-
-    @overload
-    def invariant(self, check: F, /) -> F: ...
-
-    @overload
-    def invariant(
-        self,
-        check: None = None,
-        /,
-        *,
-        name: str = "",
-        describe: str = "",
-        on: tuple[str, ...] = (),
-        at_end: bool = False,
-    ) -> Callable[[F], F]: ...
-
-    def invariant(
-        self,
-        check: Any = None,
-        /,
-        *,
-        name: str = "",
-        describe: str = "",
-        on: tuple[str, ...] = (),
-        at_end: bool = False,
-    ) -> Any:
-        """Judge every step (or the changes ``on`` observed values, or the end) by this function."""
-
-        def add(function: F) -> F:
-            self.judge.add(
-                invariant_of(function, name=name, describe=describe, on=on, at_end=at_end)
-            )
-            return function
-
-        return add(check) if check is not None else add
-
-    def note(self, key: str, text: Callable[[], str]) -> None:
-        """Something worth saying in a report, asked for when the run is over."""
-        self.notes[key] = text
-
-    def reach(self, name: str) -> None:
-        """Count that a run came to an interesting place."""
-        self.reached[name] = self.reached.get(name, 0) + 1
 
     def read_observed(self) -> list[tuple[str, str, str]]:
         """What has changed of the observed values: name, before, after."""

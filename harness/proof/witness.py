@@ -240,7 +240,7 @@ class Witness:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the scenario says at the end."""
-        return tuple(text() for text in self.world.notes.values())
+        return self.world.said()
 
     @property
     def overlapped(self) -> int:

@@ -7,19 +7,19 @@ every verdict needs: which restart was going on while which write happened.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import trio
 from faker import Faker
 
 from harness.coverage import mark
 from harness.errors import UsageError, closest
-from harness.findings.finding import Fact
 from harness.history import Event, derive_seed
-from harness.invariants import Invariant, Judge, invariant_of
+from harness.invariants import Judge
+from harness.judged import Judged
 from harness.schedule.choices import reads, writes
 from harness.schedule.simulation import Simulation
 from harness.schedule.workload import Workload
@@ -35,7 +35,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class World:
+class World(Judged):
     """What a scenario is handed; ``guards`` and ``bug`` say which variant of a target to build."""
 
     def __init__(
@@ -53,11 +53,7 @@ class World:
         self.bug = bug
         self.workload = Workload(without)
         self.services: dict[str, Service] = {}
-        self.judge = Judge(partial(phase_of, self.services))
-        self.notes: dict[str, Callable[[], str]] = {}
-        self.measures: list[Callable[[], Sequence[Fact]]] = []
-        self.blast_radius: tuple[Fact, ...] = ()
-        self.reached: dict[str, int] = {}
+        super().__init__(Judge(partial(phase_of, self.services)))
         self.writes = 0
         self.timeouts = 0
         self.clock_jumps = 0
@@ -148,46 +144,6 @@ class World:
 
     # --- rules ------------------------------------------------------------------------------
 
-    @overload
-    def invariant(self, check: F, /) -> F: ...
-
-    @overload
-    def invariant(
-        self,
-        check: None = None,
-        /,
-        *,
-        name: str = "",
-        describe: str = "",
-        on: tuple[str, ...] = (),
-        at_end: bool = False,
-    ) -> Callable[[F], F]: ...
-
-    def invariant(
-        self,
-        check: Any = None,
-        /,
-        *,
-        name: str = "",
-        describe: str = "",
-        on: tuple[str, ...] = (),
-        at_end: bool = False,
-    ) -> Any:
-        """Judge every step (or the events ``on`` some resources, or the end) by this function."""
-
-        def add(function: F) -> F:
-            self.judge.add(
-                invariant_of(function, name=name, describe=describe, on=on, at_end=at_end)
-            )
-            return function
-
-        return add(check) if check is not None else add
-
-    def add_invariants(self, *invariants: Invariant) -> None:
-        """Judge by invariants of a library."""
-        for invariant in invariants:
-            self.judge.add(invariant)
-
     def watch(self, prefix: str, function: Callable[[Event], None]) -> None:
         """Tell a function of every event on resources with this prefix, before the rules judge."""
         self.simulation.touches("watch/*")
@@ -196,44 +152,6 @@ class World:
     def watching(self, resource: str) -> tuple[str, ...]:
         """The prefixes under which somebody watches this resource."""
         return tuple(prefix for prefix, _ in self._watchers if resource.startswith(prefix))
-
-    def note(self, key: str, text: Callable[[], str]) -> None:
-        """Something worth saying in a report, asked for when the run is over; empty is unsaid."""
-        self.notes[key] = text
-
-    def measure(self, facts: Callable[[], Sequence[Fact]]) -> None:
-        """What a broken run did to people, asked for when it is over: its blast radius."""
-        self.measures.append(facts)
-
-    def take_measures(self) -> None:
-        """Measure what a broken run did; what cannot be measured is said, not taken for nothing."""
-        found: list[Fact] = []
-        for facts in self.measures if self.judge.violations else ():
-            try:
-                found += facts()
-            except Exception as error:
-                found.append(Fact("not measured", f"({type(error).__name__}: {error})"))
-        self.blast_radius = tuple(found)
-
-    # --- marks ------------------------------------------------------------------------------
-
-    def reach(self, name: str) -> None:
-        """Count that a run came to an interesting place."""
-        self.reached[name] = self.reached.get(name, 0) + 1
-
-    def reachable(self, name: str) -> Callable[[], None]:
-        """Declare a mark that some run of a campaign must reach; returns what reaches it.
-
-        That is a plain function, to be handed to a target, which need not know the harness.
-        """
-        self.reached.setdefault(name, 0)
-        return lambda: self.reach(name)
-
-    def sometimes(self, name: str, condition: object) -> None:
-        """Declare a mark that some run of a campaign must reach, and reach it if this is true."""
-        self.reached.setdefault(name, 0)
-        if condition:
-            self.reach(name)
 
     # --- restarts ---------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from harness.findings.finding import Fact
 from harness.invariants import Broken
 from harness.live.scenario import live_restart, live_scenario
-from harness.live.world import LiveWorld
+from harness.live.world import LiveWorld, shown
 from harness.scenario import Scenario
 
 ROOT = str(Path(__file__).parents[2])
@@ -48,6 +49,9 @@ def rules(world: LiveWorld) -> None:
     )
     world.observe("index", "select value from funding")
     world.observe("paid", "select coalesce(sum(amount), 0) from payments")
+    world.measure(
+        lambda: [Fact("payments in all", shown(world.query("select count(*) from payments")))]
+    )
 
     @world.invariant(on=("index", "paid"))
     def the_index_is_what_was_paid() -> None:

@@ -53,6 +53,8 @@ def test_the_atomic_update_holds_under_the_order_that_breaks_the_other() -> None
         )
         assert made.restarts == 1 and made.overlapped
         assert made.violated is broken
+        # What it cost is asked while the database is still there, and only if a rule is broken.
+        assert [str(fact.value) for fact in made.blast_radius] == (["2"] if broken else [])
 
 
 @walls
