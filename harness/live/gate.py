@@ -1,50 +1,40 @@
-"""The gate between services and PostgreSQL: it moves bytes, and lets no request pass by itself.
+"""The gate between services and whom they ask: it moves bytes, and lets no request pass by itself.
 
-Every incarnation has a port of its own on the loopback interface, so that any driver in any
-language needs only a host and a port, and every connection is known by whose it is. There is one
-thread and no await: what is read is cut into requests at once, so nothing is ever read and unseen.
+Every incarnation has a port of its own for every peer, on the loopback interface, so that any
+driver in any language needs only a host and a port, and every connection is known by whose it is.
+There is one thread and no await: what is read is cut into requests at once, so nothing is ever read
+and unseen.
 """
 
 from __future__ import annotations
 
 import select
 import socket
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from harness.errors import RefusedError
 from harness.live import quiescence
 from harness.live.lanes import HANDED_ON_MAX, Completion, Lane, Stream
+from harness.live.places import LOOPBACK
+from harness.live.ports import CANCEL, TERMINATE, Answer, Done, Peer, Request, WireError
 from harness.live.processes import WRITTEN_MAX, Process
 from harness.live.quiescence import Sockets
 from harness.live.sleeps import Sleeps
-from harness.live.wire import (
-    AUTHENTICATION,
-    CANCEL,
-    ENCRYPTION,
-    STARTUP,
-    TERMINATE,
-    Answer,
-    Request,
-    WireError,
-    cancelled_backend,
-)
+from harness.live.wire import cancelled_backend
 
-LOOPBACK = "127.0.0.1"
-#: How many connections one incarnation may open.
+#: How many connections one incarnation may have at a time.
 CONNECTIONS_MAX = 40
 
 
 class Gate:
-    """The ports, connections and processes of one run; ``connect`` opens the way to the server."""
+    """The ports, connections and processes of one run; ``peers`` are all that services can ask."""
 
-    def __init__(self, connect: Callable[[], socket.socket], database: str) -> None:
-        self._connect = connect
-        self._database = database
+    def __init__(self, peers: Sequence[Peer] = ()) -> None:
+        self.peers = list(peers)
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._listeners: dict[str, socket.socket] = {}
+        self._listeners: dict[tuple[str, str], socket.socket] = {}
         self.sockets = Sockets()
         self.lanes: list[Lane] = []
         self.processes: list[Process] = []
@@ -57,17 +47,24 @@ class Gate:
 
     # --- who is there ------------------------------------------------------------------------
 
-    def listen(self, name: str) -> tuple[socket.socket, int]:
-        """A new port of the loopback interface."""
-        listener = socket.create_server((LOOPBACK, 0), backlog=CONNECTIONS_MAX)
-        listener.setblocking(False)
-        self._listeners[name] = listener
-        return listener, listener.getsockname()[1]
+    def listen(self, name: str, service: str) -> dict[str, int]:
+        """New ports of the loopback interface for an incarnation: one for each peer but itself."""
+        ports: dict[str, int] = {}
+        for peer in self.peers:
+            if peer.name != service:
+                listener = socket.create_server((LOOPBACK, 0), backlog=CONNECTIONS_MAX)
+                listener.setblocking(False)
+                self._listeners[name, peer.name] = listener
+                ports[peer.name] = listener.getsockname()[1]
+        return ports
 
-    def admit(self, process: Process, listener: socket.socket) -> None:
-        """Let an incarnation use its port, and watch it."""
+    def admit(self, process: Process) -> None:
+        """Let an incarnation use its ports, and watch it."""
         self.processes.append(process)
-        self._watch(listener.fileno(), partial(self._accept, process, listener))
+        for peer in self.peers:
+            if (listener := self._listeners.get((process.name, peer.name))) is not None:
+                accept = partial(self._accept, process, peer, listener)
+                self._watch(listener.fileno(), accept)
         self._watch(process.output.fileno(), partial(self._written, process))
         self._watch(process.pidfd, partial(self._ended, process))
         if process.sleeps is not None:
@@ -93,7 +90,7 @@ class Gate:
                 handler(mask)
         return bool(events)
 
-    def _accept(self, process: Process, listener: socket.socket, mask: int) -> None:
+    def _accept(self, process: Process, peer: Peer, listener: socket.socket, mask: int) -> None:
         while True:
             try:
                 client, _ = listener.accept()
@@ -101,12 +98,13 @@ class Gate:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # The lane is there at once: a connection that is accepted and unknown would be lost.
-            lane = Lane(process, client)
-            self.lanes.append(lane)
+            mine = [lane for lane in self.lanes if lane.process is process]
+            number = sum(lane.peer is peer for lane in mine)
+            self.lanes.append(lane := Lane(process, peer, client, number=number))
             self._watch(client.fileno(), partial(self._from_client, lane))
-            if process.connections > CONNECTIONS_MAX:
+            if sum(lane.client.open for lane in mine) >= CONNECTIONS_MAX:
                 raise RefusedError(
-                    f"{process.name} has opened more than {CONNECTIONS_MAX} connections"
+                    f"{process.name} has more than {CONNECTIONS_MAX} connections at a time"
                 )
 
     def _written(self, process: Process, mask: int) -> None:
@@ -125,10 +123,12 @@ class Gate:
     def _ended(self, process: Process, mask: int) -> None:
         self._forget(process.pidfd)
         process.reap()
-        listener = self._listeners.pop(process.name)
-        self._accept(process, listener, mask)  # nobody is lost who came before the end
-        self._forget(listener.fileno())
-        listener.close()
+        for peer in self.peers:
+            listener = self._listeners.pop((process.name, peer.name), None)
+            if listener is not None:
+                self._accept(process, peer, listener, mask)  # nobody is lost who came before
+                self._forget(listener.fileno())
+                listener.close()
 
     # --- from the client ----------------------------------------------------------------------
 
@@ -143,32 +143,31 @@ class Gate:
             return
         if data:
             try:
-                lane.take(lane.talk.feed_client(data))
+                requests = lane.talk.feed_client(data)
             except WireError as error:
                 raise WireError(f"{lane.name}: {error}") from None
-            self._pass_beginning(lane)
+            lane.take([each for each in requests if not self._has_passed(lane, each)])
             return
         self._forget(stream.socket.fileno())
         stream.close()
         lane.client_gone = True
-        if lane.server is None:
+        if not lane.talk.ready and lane.server is None:
             lane.held.clear()
 
-    def _pass_beginning(self, lane: Lane) -> None:
-        """What comes before the first query concerns nobody else."""
-        while lane.held and lane.held[0].kind in (ENCRYPTION, STARTUP, AUTHENTICATION):
-            request = lane.held.popleft()
-            if request.kind == ENCRYPTION:
-                self._send(lane.client, b"N")
-                continue
-            raw = request.raw
-            if request.kind == STARTUP:
-                raw = with_database(raw, self._database)
-            self._send(self._server_of(lane), raw)
+    def _has_passed(self, lane: Lane, request: Request) -> bool:
+        """Let what concerns nobody else pass; whether it was that."""
+        beginning = lane.talk.beginning(request)
+        if beginning is None:
+            return False
+        said, asked = beginning
+        self._send(lane.client, said)
+        if asked:
+            self._send(self._server_of(lane), asked)
+        return True
 
     def _server_of(self, lane: Lane) -> Stream:
         if lane.server is None:
-            server = lane.connect(self._connect)
+            server = lane.connect()
             self._watch(server.socket.fileno(), partial(self._from_server, lane))
         assert lane.server is not None
         return lane.server
@@ -201,12 +200,15 @@ class Gate:
         if not data:
             self._server_left(lane)
             return
-        for delivery in lane.talk.feed_server(data):
+        try:
+            deliveries = lane.talk.feed_server(data)
+        except WireError as error:
+            raise WireError(f"{lane.name}: {lane.peer.name} answers: {error}") from None
+        for delivery in deliveries:
             lane.handing_on += delivery.raw
             complete = delivery.answer is not None
             if complete or lane.running is None or len(lane.handing_on) > HANDED_ON_MAX:
-                self._send(lane.client, bytes(lane.handing_on))
-                lane.handing_on.clear()
+                self._hand_on(lane)
             if delivery.answer is not None:
                 self._complete(lane, delivery.answer)
         lane.note_backend()
@@ -214,18 +216,29 @@ class Gate:
     def _server_left(self, lane: Lane) -> None:
         answer = lane.talk.lost()
         if lane.is_cancel:
-            answer = Answer()  # the server never answers a cancel, it only hangs up
+            answer = Done()  # the server never answers a cancel, it only hangs up
             self.cancelled += [cancelled_backend(lane.running)] if lane.running else []
         if answer is not None and lane.running is not None:
             self._complete(lane, answer)
+        self._hand_on(lane)
+        self.hang_up(lane)
+
+    def _hand_on(self, lane: Lane) -> None:
         self._send(lane.client, bytes(lane.handing_on))
         lane.handing_on.clear()
-        self.hang_up(lane)
+
+    def hand_on_beginnings(self) -> bool:
+        """Hand on what there is of answers whose rest may be long in coming; whether any is."""
+        begun = [lane for lane in self.lanes if lane.handing_on and lane.peer.watched]
+        for lane in begun:
+            lane.streams = True
+            self._hand_on(lane)
+        return bool(begun)
 
     def _complete(self, lane: Lane, answer: Answer) -> None:
         assert lane.running is not None
         self.completions.append(Completion(lane, lane.running, answer))
-        lane.running, lane.blocked = None, 0
+        lane.running, lane.blocked, lane.streams = None, 0, False
 
     # --- what the scheduler does ----------------------------------------------------------------
 
@@ -234,12 +247,22 @@ class Gate:
         request = lane.held.popleft()
         lane.choices += 1
         self.version += 1
+        try:
+            server = self._server_of(lane)
+        except OSError:
+            self.refuse(lane)
+            return request
         if request.kind == CANCEL or lane.talk.release(request):
             lane.running = request
         elif request.kind != TERMINATE and request.visible:
-            self.completions.append(Completion(lane, request, Answer()))
-        self._send(self._server_of(lane), request.raw)
+            self.completions.append(Completion(lane, request, Done()))
+        self._send(server, request.raw)
         return request
+
+    def refuse(self, lane: Lane) -> None:
+        """Nobody listens at the other end: the client finds its connection cut."""
+        lane.choices += 1
+        self.hang_up(lane)
 
     def leave(self, lane: Lane) -> None:
         """Close a lane's connection to the server, which then rolls back what is open."""
@@ -261,17 +284,30 @@ class Gate:
 
     def has_read_all(self, process: Process) -> bool:
         """Whether a process has taken in everything that was sent to it, or all it waits for."""
-        port = self._listeners[process.name].getsockname()[1]
         for lane in self.lanes:
             if lane.process is process and lane.client.open:
-                if lane.client.unsent:
-                    return False
                 if lane.server is not None and not lane.talk.ready and not lane.is_cancel:
                     return False
-                unread, inode = self.sockets.ask(lane.port, port) or (0, 0)
-                if unread and not quiescence.waits_elsewhere(process.pid, inode):
+                if not self._has_read(process, lane.client, lane.port, lane.gate_port):
                     return False
+            if (
+                lane.server_process is process
+                and lane.server is not None
+                and not self._has_read(process, lane.server, *lane.server_ports)
+            ):
+                return False
         return True
+
+    def _has_read(self, process: Process, ours: Stream, port: int, our_port: int) -> bool:
+        """Whether a process has read all of one connection, or waits for something else now."""
+        if ours.unsent:
+            return False
+        unread, inode = self.sockets.ask(port, our_port) or (0, 0)
+        return not unread or quiescence.waits_elsewhere(process.pid, inode)
+
+    def connections_of(self, process: Process) -> Iterator[Lane]:
+        """The lanes at one of whose ends a process is."""
+        return (lane for lane in self.lanes if process in (lane.process, lane.server_process))
 
     def close(self) -> None:
         """Close every port and connection; the processes are somebody else's."""
@@ -293,13 +329,3 @@ class Gate:
                 else:
                     gone = False
         return gone
-
-
-def with_database(packet: bytes, database: str) -> bytes:
-    """A start-up packet that asks for another database, whichever one the service is set up for."""
-    words = packet[8:].split(b"\0")
-    pairs = dict(zip(words[::2], words[1::2], strict=False))
-    pairs.pop(b"", None)
-    pairs[b"database"] = database.encode()
-    body = b"".join(name + b"\0" + value + b"\0" for name, value in pairs.items()) + b"\0"
-    return struct.pack(">I", len(body) + 8) + packet[4:8] + body

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from harness.errors import closest
-from harness.live.gate import LOOPBACK, Gate
+from harness.live.gate import Gate
+from harness.live.lanes import DATABASE
+from harness.live.places import LOOPBACK, reserve
+from harness.live.ports import COMING, LISTENS, NEVER, Peer, Port
 from harness.live.processes import Process
 from harness.live.world import Recipe
 
@@ -16,6 +20,8 @@ from harness.live.world import Recipe
 #: start the next one, then SIGTERM to the old one; start the next one beside an old one that is
 #: never told.
 RESTART_KINDS = ("crash", "stop", "rolling", "overlap")
+#: How long a service may take to answer a connection, in seconds.
+CONNECT_S = 5.0
 #: What of our own environment a service gets; everything else would differ between machines.
 _PASSED_ON = ("PATH", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
@@ -27,6 +33,7 @@ class Incarnations:
         self.recipe = recipe
         self.gate = gate
         self.lives: list[Process] = []
+        self._reserved: list[socket.socket] = []
         #: Of which kind the restart is that goes on; empty if none does.
         self.restart = ""
         #: Whether the next incarnation is to be started, and the old one to be told to stop.
@@ -58,17 +65,49 @@ class Incarnations:
         self.start_due = False
         number = len(self.lives) + 1
         name = f"{self.name}#{number}"
-        listener, port = self.gate.listen(name)
+        words = {"INCARNATION": str(number)}
+        for peer, port in self.gate.listen(name, self.name).items():
+            words |= words_of(peer, port)
+        own = reserve(self._reserved) if self.recipe.listens else 0
+        if own:
+            words |= {"HOST": LOOPBACK, "PORT": str(own)}
         process = Process(
             self.name,
             number,
-            self.recipe.command,
-            environment=environment_of(self.recipe, number, port),
+            [replaced(each, words) for each in self.recipe.command],
+            environment=environment_of(self.recipe.environment, words),
             directory=tempfile.gettempdir(),
+            port=own,
+            housekeeps=self.recipe.housekeeping,
         )
         self.lives.append(process)
-        self.gate.admit(process, listener)
+        self.gate.admit(process)
         return process
+
+    # --- as a peer of others --------------------------------------------------------------------
+
+    def as_peer(self, talk: Callable[[], Port]) -> Peer:
+        """How others ask this service: its youngest incarnation that listens."""
+        return Peer(self.name, talk, self._connect, watched=True, state=self._state)
+
+    def _listening(self) -> list[Process]:
+        return [life for life in self.living if self.gate.sockets.listener(life.port)]
+
+    def _state(self) -> str:
+        if self._listening():
+            return LISTENS
+        return COMING if self.living or self.start_due else NEVER
+
+    def _connect(self) -> tuple[socket.socket, Process | None]:
+        listening = self._listening()
+        if not listening:
+            raise ConnectionRefusedError(f"nobody of {self.name} listens")
+        return socket.create_connection((LOOPBACK, listening[-1].port), CONNECT_S), listening[-1]
+
+    def close(self) -> None:
+        """Let others have the ports that were reserved for it."""
+        for each in self._reserved:
+            each.close()
 
     def strike(self, kind: str) -> Process:
         """Begin a restart; who was struck."""
@@ -88,7 +127,8 @@ class Incarnations:
         self.term_due = self.restart == "rolling" and not self.start_due and self._old_untold
         if self.restart and not self.start_due and not self.term_due:
             young = self.lives[-1]
-            if len(self.living) <= 1 and (young.connections or not young.alive):
+            is_there = young.connections or self.gate.sockets.listener(young.port)
+            if len(self.living) <= 1 and (is_there or not young.alive):
                 self.restart = ""
 
     @property
@@ -102,15 +142,26 @@ class Incarnations:
         return old
 
 
-def environment_of(recipe: Recipe, incarnation: int, port: int) -> Mapping[str, str]:
-    """The environment of an incarnation: little of ours, and where its database is."""
-    words = {"PGHOST": LOOPBACK, "PGPORT": str(port), "INCARNATION": str(incarnation)}
+def words_of(peer: str, port: int) -> dict[str, str]:
+    """How a service is told where a peer is: {PGPORT} for the database, {LEDGER_URL} for others."""
+    if peer == DATABASE:
+        return {"PGHOST": LOOPBACK, "PGPORT": str(port)}
+    name = peer.upper().replace("-", "_")
+    return {
+        f"{name}_HOST": LOOPBACK,
+        f"{name}_PORT": str(port),
+        f"{name}_URL": f"http://{LOOPBACK}:{port}",
+    }
+
+
+def environment_of(asked: Mapping[str, str], words: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of a process: little of ours, where its peers are, and what is asked for."""
     found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     found |= {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
     found |= {"PYTHONDONTWRITEBYTECODE": "1"}
     found |= {"PGUSER": "postgres", "PGDATABASE": "postgres", "PGSSLMODE": "disable"}
-    found |= {"PGHOST": words["PGHOST"], "PGPORT": words["PGPORT"]}
-    return found | {name: replaced(value, words) for name, value in recipe.environment.items()}
+    found |= {name: word for name, word in words.items() if name != "INCARNATION"}
+    return found | {name: replaced(value, words) for name, value in asked.items()}
 
 
 def replaced(text: str, words: Mapping[str, str]) -> str:

@@ -11,10 +11,9 @@ import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harness.live.wire import CANCEL, Answer, Conversation, Request
+from harness.live.ports import CANCEL, Answer, Peer, Request
 
 if TYPE_CHECKING:
     from harness.live.processes import Process
@@ -28,6 +27,8 @@ BOOT, HELD, RUNNING, BLOCKED, ORPHAN, IDLE, GONE = (
     "idle",
     "gone",
 )
+#: The peer that every service has: PostgreSQL.
+DATABASE = "database"
 #: Of a longer answer the client gets the beginning before it is complete, in bytes.
 HANDED_ON_MAX = 1 << 20
 
@@ -77,16 +78,28 @@ class Stream:
 
 
 class Lane:
-    """One connection of one incarnation; ``name`` is like ``funding#2.0``."""
+    """One connection of one incarnation to a peer; ``number`` counts those to the same peer.
 
-    def __init__(self, process: Process, client: socket.socket) -> None:
+    Its name is like ``funding#2.0`` for the database, and like ``funding#2.ledger.0`` for others.
+    """
+
+    def __init__(self, process: Process, peer: Peer, client: socket.socket, *, number: int) -> None:
         self.process = process
-        self.name = f"{process.name}.{process.connections}"
+        self.peer = peer
+        self.number = number
+        self.name = f"{process.name}.{number}"
+        if peer.name != DATABASE:
+            self.name = f"{process.name}.{peer.name}.{number}"
         process.connections += 1
         self.client = Stream(client)
+        #: The client's port, and ours.
         self.port: int = client.getpeername()[1]
+        self.gate_port: int = client.getsockname()[1]
         self.server: Stream | None = None
-        self.talk = Conversation()
+        #: The process at the other end, if it is one that is watched; its port, and ours.
+        self.server_process: Process | None = None
+        self.server_ports = (0, 0)
+        self.talk = peer.talk()
         self.held: deque[Request] = deque()
         #: How many choices were made about it; each one names the next option anew.
         self.choices = 0
@@ -100,11 +113,13 @@ class Lane:
         self.is_cancel = False
         #: The beginning of an answer that is not complete.
         self.handing_on = bytearray()
+        #: The client has got the beginning of an answer, and waits for more of it.
+        self.streams = False
 
     @property
     def state(self) -> str:
         """Where it stands."""
-        if self.server is None and not self.client.open:
+        if self.server is None and not self.client.open and not self.held:
             return GONE
         if self.running is not None:
             if self.blocked:
@@ -129,10 +144,17 @@ class Lane:
         self.is_cancel |= any(each.kind == CANCEL for each in requests)
         self.held += requests
 
-    def connect(self, connect: Callable[[], socket.socket]) -> Stream:
-        """Open the other side."""
-        if self.server is None:
-            self.server = Stream(connect())
+    @property
+    def awaited(self) -> bool:
+        """Whether the answer to the request that runs comes without any other choice."""
+        return self.running is not None and not self.peer.watched
+
+    def connect(self) -> Stream:
+        """Open the other side; raises :class:`OSError` if nobody is there."""
+        end, self.server_process = self.peer.connect()
+        if self.server_process is not None:
+            self.server_ports = end.getpeername()[1], end.getsockname()[1]
+        self.server = Stream(end)
         return self.server
 
     def note_backend(self) -> None:

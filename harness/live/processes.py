@@ -60,11 +60,17 @@ class Process:
         *,
         environment: Mapping[str, str],
         directory: str,
+        port: int = 0,
+        housekeeps: bool = False,
     ) -> None:
         self.service = service
         self.incarnation = incarnation
         self.name = f"{service}#{incarnation}"
         self.connections = 0
+        #: Where it takes connections itself, 0 if it takes none; and whether its timers change
+        #: nothing that others see.
+        self.port = port
+        self.housekeeps = housekeeps
         #: Signals that we sent it; a process that dies of one has not failed.
         self.signals: list[int] = []
         self.written = 0

@@ -15,7 +15,7 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,10 @@ _IDLE: dict[int, int | None] = {
     441: 3,  # epoll_pwait2
     449: 3,  # futex_waitv
 }
-#: What waits for one socket and nothing else: read, recvfrom, recvmsg.
-_ONE_SOCKET = frozenset((_READ, 45, 47))
+#: What waits for one socket and nothing else: read, accept, recvfrom, recvmsg, accept4.
+_ONE_SOCKET = frozenset((_READ, 43, 45, 47, 288))
+#: What waits for several: by an array of pollfd, by bit sets, by what was registered before.
+_POLL, _SELECT, _EPOLL = frozenset((7, 271)), frozenset((23, 270)), frozenset((232, 281, 441))
 #: Of these the timeout is a number of milliseconds, and -1 is for ever; of all others a pointer.
 _MILLISECONDS = frozenset((7, 232, 281))
 #: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
@@ -56,6 +58,8 @@ GLANCE_MS = 100
 
 RUNS, ASLEEP, TIMER, GONE = "runs", "asleep", "timer", "gone"
 _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
+#: TCP_LISTEN (linux/include/net/tcp_states.h).
+_LISTENING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,22 @@ class Sockets:
         return None if found is None else found[0]
 
     def ask(self, port: int, peer_port: int) -> tuple[int, int] | None:
-        """The same, and the number (inode) by which ``/proc/PID/fd`` knows the socket."""
+        """The same, and the number (inode) by which ``/proc/PID/fd`` knows the socket.
+
+        A connection that nobody has accepted yet has the number of who is to accept it.
+        """
+        found = self._ask(port, peer_port)
+        if found is None or found[0] == _LISTENING:
+            return None
+        return found[1], found[2] or self.listener(port) or 0
+
+    def listener(self, port: int) -> int | None:
+        """The number (inode) of the socket that takes connections to a port; nothing if none is."""
+        found = self._ask(port, 0)
+        return found[2] if found is not None and found[0] == _LISTENING else None
+
+    def _ask(self, port: int, peer_port: int) -> tuple[int, int, int] | None:
+        """The state of a socket, its unread bytes and its number."""
         here = socket.inet_aton("127.0.0.1") + bytes(12)
         body = (
             struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFF)
@@ -166,19 +185,50 @@ class Sockets:
         if struct.unpack_from("=H", answer, 4)[0] == _NLMSG_ERROR:
             return None
         unread, _, _, inode = struct.unpack_from("=IIII", answer, 16 + 4 + 48 + 4)
-        return unread, inode
+        return answer[17], unread, inode
 
 
 def waits_elsewhere(pid: int, inode: int) -> bool:
-    """Whether all that can wake a process is to come on another socket than the one asked about."""
+    """Whether all that can wake a process is to come on other sockets than the one asked about."""
     try:
-        words = _read(f"/proc/{pid}/syscall").split()
-        if len(os.listdir(f"/proc/{pid}/task")) > 1 or int(words[0]) not in _ONE_SOCKET:
-            return False
-        place = os.readlink(f"/proc/{pid}/fd/{int(words[1], 16)}")
-    except (OSError, IndexError, ValueError):
+        threads = os.listdir(f"/proc/{pid}/task")
+        awaited = {each for thread in threads for each in _awaited(pid, thread)}
+        return all(os.readlink(f"/proc/{pid}/fd/{each}") != f"socket:[{inode}]" for each in awaited)
+    except (OSError, IndexError, ValueError, struct.error):
         return False
-    return place.startswith("socket:") and place != f"socket:[{inode}]"
+
+
+def _awaited(pid: int, thread: str) -> Iterator[int]:
+    """The files for whose input a thread waits; :class:`ValueError` if that is not known."""
+    words = _read(f"/proc/{pid}/task/{thread}/syscall").split()
+    number, first, second = int(words[0]), int(words[1], 16), int(words[2], 16)
+    if number in _ONE_SOCKET:
+        yield first
+    elif number in _POLL:
+        for at in range(second):
+            handle, wanted, _ = struct.unpack("=ihh", _memory(pid, first + 8 * at, 8))
+            if handle >= 0 and wanted & select.POLLIN:
+                yield handle
+    elif number in _SELECT:
+        bits = int.from_bytes(_memory(pid, second, (first + 63) // 64 * 8), "little")
+        yield from (each for each in range(first) if second and bits >> each & 1)
+    elif number in _EPOLL:
+        for line in Path(f"/proc/{pid}/fdinfo/{first}").read_text().splitlines():
+            if line.startswith("tfd:"):
+                _, handle, _, events, *_ = line.split()
+                if int(events, 16) & select.EPOLLIN:
+                    yield int(handle)
+    elif number not in _IDLE and number not in _SLEEPING:
+        raise ValueError(f"system call {number}")
+
+
+def _memory(pid: int, address: int, size: int) -> bytes:
+    """What a process of ours has at an address."""
+    if not address:
+        return b""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        memory.seek(address)
+        return memory.read(size)
 
 
 def has_ended(pidfd: int) -> bool:

@@ -14,6 +14,7 @@ from harness.live import locks, sleeps
 from harness.live.client import Client
 from harness.live.gate import Gate
 from harness.live.lanes import BOOT, Lane
+from harness.live.ports import CANCEL, TERMINATE
 from harness.live.processes import Process
 from harness.live.quiescence import (
     ASLEEP,
@@ -24,7 +25,6 @@ from harness.live.quiescence import (
     session_members,
     sleep_of,
 )
-from harness.live.wire import CANCEL, TERMINATE
 
 #: How often we look again: at the server, and at processes; in seconds.
 SERVER_PAUSE_S, PROCESS_PAUSE_S = 0.0015, 0.0003
@@ -58,6 +58,8 @@ class Settler:
                 continue
             if gate.pump() or gate.version != version:
                 continue
+            if gate.hand_on_beginnings():
+                continue
             if self._uncontrolled:
                 raise RefusedError(self._uncontrolled)
             break
@@ -88,7 +90,7 @@ class Settler:
 
     def _resolve(self) -> bool:
         """Whether every request that runs is answered or waits for a lock, and is stopped there."""
-        running = [lane for lane in self.gate.lanes if lane.running is not None]
+        running = [lane for lane in self.gate.lanes if lane.awaited]
         awake = [lane for lane in running if not lane.frozen]
         if awake and self.gate.pump(SERVER_PAUSE_S):
             return False
@@ -149,7 +151,10 @@ class Settler:
     def _is_quiet(self, process: Process) -> bool:
         """Whether a process cannot move; the order of the looks is that of the proof."""
         if not process.alive:
-            return not any(lane.process is process and lane.client.open for lane in self.gate.lanes)
+            return not any(
+                lane.client.open if lane.process is process else lane.server is not None
+                for lane in self.gate.connections_of(process)
+            )
         if has_ended(process.pidfd) or not self.gate.has_read_all(process):
             return False
         sleep = sleep_of(process.pid)
@@ -166,11 +171,14 @@ class Settler:
             return bool(process.sleeps.held)  # if it is not, we are about to be told
         if any(lane.held or lane.running for lane in self._lanes_of(process)):
             return True  # it waits for an answer, and looks at a clock besides
+        if process.housekeeps:
+            return True  # so the scenario says; if its timers do matter, runs differ
         # Not yet refused: what it waits for may be the answer to something we have yet to receive.
         self._uncontrolled = (
             f"uncontrolled timer: {process.name} waits for input or for {sleep.timeout_ms} ms "
             "(-1: unknown), which nobody can hold here; only sleep() and nanosleep() of a service "
-            f"can be held {sleeps.missing()}".rstrip()
+            "can be held. If its timers change nothing that others see, declare it with "
+            f"housekeeping=True {sleeps.missing()}".rstrip()
         )
         return True
 
@@ -188,7 +196,7 @@ class Settler:
     def _restless(self) -> str:
         within = f"within {self.limit_s:g} s"
         for lane in self.gate.lanes:
-            if lane.running is not None and not lane.blocked:
+            if lane.awaited and lane.running is not None and not lane.blocked:
                 return f"server busy: {lane.name} has no answer to {lane.running.text!r} {within}"
         for process in self.gate.processes:
             if not process.alive or self._is_quiet(process):

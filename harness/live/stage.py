@@ -19,17 +19,18 @@ from harness.errors import RefusedError
 from harness.findings.finding import Violation
 from harness.history import Event, History, digest
 from harness.invariants import Judge
-from harness.live import servers
+from harness.live import companions, servers
 from harness.live.client import ServerError
 from harness.live.databases import Database
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
-from harness.live.lanes import BLOCKED, ORPHAN, Lane
+from harness.live.lanes import DATABASE, Lane
 from harness.live.options import Act
+from harness.live.ports import COMING, LISTENS, NEVER, Peer, Request, WireError
+from harness.live.protocols import framing
 from harness.live.settle import Settler, is_closing, is_dead
 from harness.live.sleeps import Sleeps
-from harness.live.statements import has_written, target_of
-from harness.live.wire import WireError
+from harness.live.wire import Conversation
 from harness.live.world import LiveWorld
 from harness.scenario import RestartFault, Scenario
 from harness.schedule import choices
@@ -86,12 +87,11 @@ class LiveStage:
         self._deploy(self.world)
         server = self._server = servers.shared()
         self._database = server.databases.take(self.world.schema)
-        self.gate = Gate(server.connect, self._database.name)
+        self.gate = Gate([database_peer(server, self._database.name)])
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
             self.world.client = self._database.client
-            for recipe in self.world.recipes.values():
-                self.services[recipe.name] = Incarnations(recipe, self.gate)
+            self._know_peers()
             for service in self.services.values():
                 if service.start_due:
                     self._start(service)
@@ -101,6 +101,17 @@ class LiveStage:
             raise
         return self
 
+    def _know_peers(self) -> None:
+        """Say who can be asked: the database, servers, and services that listen."""
+        for kept in self.world.servers.values():
+            companion = companions.prepared(kept)
+            self.gate.peers.append(companion.as_peer())
+            self.world.readers[kept.name] = companion.read
+        for recipe in self.world.recipes.values():
+            service = self.services[recipe.name] = Incarnations(recipe, self.gate)
+            if recipe.listens:
+                self.gate.peers.append(service.as_peer(framing(recipe.listens)))
+
     def __exit__(self, *exception: object) -> None:
         with ExitStack() as stack:  # whatever fails, all the rest is done
             if self._server is not None and self._database is not None:
@@ -109,6 +120,8 @@ class LiveStage:
             for lane in self.gate.lanes:
                 stack.callback(lane.forget_backend)
             stack.callback(self.gate.close)
+            for service in self.services.values():
+                stack.callback(service.close)
             for lane in self.gate.lanes:
                 stack.callback(self.settler.thaw, lane)
             for process in self.gate.processes:
@@ -123,8 +136,8 @@ class LiveStage:
         found = sorted(self._possible(), key=lambda act: act.place)
         if any(not act.optional for act in found):
             return found
-        waiting = [lane for lane in self.gate.lanes if lane.state in (BLOCKED, ORPHAN)]
-        self.ending = Ending("stuck", _why(waiting)) if waiting else Ending("finished")
+        waiting = list(filter(None, map(why_stuck, self.gate.lanes)))
+        self.ending = Ending("stuck", "\n".join(waiting)) if waiting else Ending("finished")
         return ()
 
     def apply(self, option: Option) -> None:
@@ -165,15 +178,22 @@ class LiveStage:
         )
         if is_closing(lane):
             return [closes]
-        if not lane.held:
-            return []
-        text = lane.held[0].text[:TEXT_MAX]
+        return self._of_request(lane, lane.held[0], closes) if lane.held else []
+
+    def _of_request(self, lane: Lane, request: Request, closes: Act) -> list[Act]:
+        """What can become of the oldest request of a lane."""
+        known, text, state = (lane.name, lane.choices), request.text[:TEXT_MAX], lane.peer.state()
         if is_dead(lane):
             sent = self._act(
                 ("orphan", *known), lane, f"orphan {text}", lambda: self._release(lane)
             )
             sent.kind = choices.ORPHAN
-            return [closes, sent]
+            return [closes, sent] if state == LISTENS else [closes]
+        if state == COMING:
+            return []
+        if state == NEVER:
+            refuse = partial(self.gate.refuse, lane)
+            return [self._act(("refused", *known), lane, f"refused {text}", refuse)]
         return [self._act(("held", *known), lane, text, lambda: self._release(lane))]
 
     def _act(
@@ -235,7 +255,7 @@ class LiveStage:
 
     def _close(self, lane: Lane) -> None:
         self.gate.leave(lane)
-        self._emit("note", "the connection closes", lane=lane.process.name, peer="database")
+        self._emit("note", "the connection closes", lane=lane.process.name, peer=lane.peer.name)
 
     def _start(self, service: Incarnations) -> None:
         life = service.start().name
@@ -266,14 +286,14 @@ class LiveStage:
         for each in sorted(done, key=lambda one: (one.lane.name != mine, one.lane.name)):
             if not each.request.visible:
                 continue
-            target = target_of(each.request.statements[0]) if each.request.statements else ""
+            peer, target = each.lane.peer.name, each.request.target
             self._emit(
-                "write" if has_written(each.answer.tags) else "read",
+                "write" if each.answer.wrote else "read",
                 each.request.text[:TEXT_MAX],
                 lane=each.lane.process.name,
-                resource=f"database/{target}" if target else "database",
+                resource=f"{peer}/{target}" if target else peer,
                 value=str(each.answer),
-                peer="database",
+                peer=peer,
             )
         for lane in sorted(self.settler.newly_blocked, key=lambda one: one.name):
             if lane.blocked:
@@ -346,8 +366,16 @@ class LiveStage:
         self.judge.violations.append(Violation(rule, message, self.steps, describe=describe))
 
 
-def _why(waiting: Sequence[Lane]) -> str:
-    return "\n".join(
-        f"{lane.name} waits for a lock, to {lane.running.text if lane.running else ''}"
-        for lane in waiting
-    )
+def database_peer(server: servers.Server, database: str) -> Peer:
+    """How services ask PostgreSQL."""
+    return Peer(DATABASE, partial(Conversation, database), lambda: (server.connect(), None))
+
+
+def why_stuck(lane: Lane) -> str:
+    """For what a lane waits that nobody will give it; empty if it does not wait."""
+    if lane.running is not None and (lane.blocked or not (lane.client_gone or lane.streams)):
+        what = "a lock" if lane.blocked else f"the answer of {lane.peer.name}"
+        return f"{lane.name} waits for {what}, to {lane.running.text}"
+    if lane.held and not lane.client_gone and lane.peer.state() == COMING:
+        return f"{lane.name} waits until {lane.peer.name} listens, to {lane.held[0].text}"
+    return ""

@@ -13,17 +13,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.errors import ChangeoverError
-from harness.live.statements import is_invisible
+from harness.live.ports import CANCEL, REQUEST_MAX, TERMINATE, Delivery, Request, WireError
+from harness.live.statements import has_written, is_invisible, target_of
 
 #: The kinds of request.
-ENCRYPTION, STARTUP, AUTHENTICATION, CANCEL = "encryption", "startup", "authentication", "cancel"
-QUERY, EXTENDED, FLUSH, COPY = "query", "extended", "flush", "copy"
-FUNCTION, TERMINATE = "function", "terminate"
+ENCRYPTION, STARTUP, AUTHENTICATION = "encryption", "startup", "authentication"
+QUERY, EXTENDED, FLUSH, COPY, FUNCTION = "query", "extended", "flush", "copy", "function"
 #: What a client may ask before it says who it is: encryption by TLS or GSSAPI, or a cancel.
 _SSL_CODE, _GSS_CODE, _CANCEL_CODE = 80877103, 80877104, 80877102
-#: No request that is held may be larger, in bytes.
-REQUEST_MAX = 64 << 20
 #: Values of these types differ from run to run, whatever the order: xid, cid, tid, the times of
 #: the clock (date, time, timestamp, with and without zone), uuid, pg_lsn, txid snapshots and xid8.
 MASKED_TYPES = frozenset((27, 28, 29, 1082, 1083, 1114, 1184, 1266, 2950, 2970, 3220, 5038, 5069))
@@ -33,36 +30,18 @@ _ENDS = {"S": EXTENDED, "H": FLUSH, "X": TERMINATE}
 _REPLIES = frozenset(b"123CIsTn")
 
 
-class WireError(ChangeoverError):
-    """Bytes that are not PostgreSQL's protocol 3.0, or a part of it that cannot be held."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One thing that a server is asked; ``raw`` are its bytes.
-
-    ``statements`` are the SQL texts that it executes. ``replies`` is how many messages answer it
-    if no ReadyForQuery does, which is so for what ends with a Flush.
-    """
-
-    kind: str
-    raw: bytes
-    statements: tuple[str, ...] = ()
-    replies: int | None = None
-
-    @property
-    def visible(self) -> bool:
-        """Whether its place in the order can matter to anybody else."""
-        if self.kind in (QUERY, EXTENDED, FLUSH):
-            return not all(map(is_invisible, self.statements))
-        return self.kind in (COPY, FUNCTION, CANCEL)
-
-    @property
-    def text(self) -> str:
-        """What it asks for, in one line."""
-        if self.kind in (COPY, FUNCTION, CANCEL, TERMINATE):
-            return {COPY: "copy data", FUNCTION: "function call"}.get(self.kind, self.kind)
-        return "; ".join(" ".join(each.split()) for each in self.statements)
+def request_of(
+    kind: str, raw: bytes, statements: tuple[str, ...] = (), replies: int | None = None
+) -> Request:
+    """A request, and what can be said of it."""
+    if kind in (QUERY, EXTENDED, FLUSH):
+        text = "; ".join(" ".join(each.split()) for each in statements)
+        visible = not all(map(is_invisible, statements))
+    else:
+        text = {COPY: "copy data", FUNCTION: "function call"}.get(kind, kind)
+        visible = kind in (COPY, FUNCTION, CANCEL)
+    target = target_of(statements[0]) if statements else ""
+    return Request(kind, raw, text, visible, target, statements, replies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +63,10 @@ class Answer:
         rows = f"{self.rows} rows {self.rows_digest}" if self.rows else ""
         return ", ".join(filter(None, (*parts, rows))) or "done"
 
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Bytes from the server; ``answer`` is there when they complete the request that runs."""
-
-    raw: bytes
-    answer: Answer | None = None
+    @property
+    def wrote(self) -> bool:
+        """Whether the command tags tell of rows that were written."""
+        return has_written(self.tags)
 
 
 def messages(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
@@ -113,9 +89,10 @@ def text_at(message: bytes, offset: int) -> tuple[str, int]:
 
 
 class Conversation:
-    """One connection: what is asked, and how far the answers are."""
+    """One connection to ``database``, whichever one the client asks for: a port of PostgreSQL."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: str = "") -> None:
+        self._database = database
         self.ready = False
         self.transaction = "I"
         #: What a CancelRequest names: the process of the server, and a secret.
@@ -149,14 +126,14 @@ class Conversation:
             packet = bytes(buffer[:length])
             del buffer[:length]
             if code in (_SSL_CODE, _GSS_CODE):
-                found.append(Request(ENCRYPTION, packet))
+                found.append(request_of(ENCRYPTION, packet))
             else:
                 self._started = True
-                found.append(Request(CANCEL if code == _CANCEL_CODE else STARTUP, packet))
+                found.append(request_of(CANCEL if code == _CANCEL_CODE else STARTUP, packet))
         if self._started:
             for kind, message in messages(buffer):
                 if not self.ready and kind == ord("p"):
-                    found.append(Request(AUTHENTICATION, message))
+                    found.append(request_of(AUTHENTICATION, message))
                 elif (request := self._asked(chr(kind), message)) is not None:
                     found.append(request)
         if len(buffer) + len(self._group.raw) > REQUEST_MAX:
@@ -165,9 +142,9 @@ class Conversation:
 
     def _asked(self, kind: str, message: bytes) -> Request | None:
         if kind == "Q":
-            return Request(QUERY, message, (text_at(message, 5)[0],))
+            return request_of(QUERY, message, (text_at(message, 5)[0],))
         if kind == "F":
-            return Request(FUNCTION, message)
+            return request_of(FUNCTION, message)
         self._group.raw += message
         if kind in "PBDEC":
             self._prepare(kind, message)
@@ -203,7 +180,15 @@ class Conversation:
     def _closed(self, kind: str) -> Request:
         group, self._group = self._group, _Group()
         replies = group.replies if kind == FLUSH else None
-        return Request(kind, bytes(group.raw), tuple(group.statements), replies)
+        return request_of(kind, bytes(group.raw), tuple(group.statements), replies)
+
+    def beginning(self, request: Request) -> tuple[bytes, bytes] | None:
+        """What comes before the first query; encryption is answered with no."""
+        if request.kind == ENCRYPTION:
+            return b"N", b""
+        if request.kind == STARTUP:
+            return b"", with_database(request.raw, self._database)
+        return (b"", request.raw) if request.kind == AUTHENTICATION else None
 
     # --- what the server answers ----------------------------------------------------------------
 
@@ -345,3 +330,13 @@ def rows_of(deliveries: bytes) -> Iterator[tuple[str | None, ...]]:
     for kind, message in messages(bytearray(deliveries)):
         if kind == ord("D"):
             yield tuple(None if v is None else v.decode() for v in _values_of(message))
+
+
+def with_database(packet: bytes, database: str) -> bytes:
+    """A start-up packet that asks for another database, whichever one the service is set up for."""
+    words = packet[8:].split(b"\0")
+    pairs = dict(zip(words[::2], words[1::2], strict=False))
+    pairs.pop(b"", None)
+    pairs[b"database"] = database.encode()
+    body = b"".join(name + b"\0" + value + b"\0" for name, value in pairs.items()) + b"\0"
+    return struct.pack(">I", len(body) + 8) + packet[4:8] + body

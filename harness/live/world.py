@@ -15,6 +15,8 @@ from harness.history import Event
 from harness.invariants import Judge
 from harness.judged import Judged
 from harness.live.client import Client, Row
+from harness.live.lanes import DATABASE
+from harness.live.protocols import check_protocol
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +29,20 @@ class Recipe:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     start: bool = True
+    #: By which protocol others ask it; empty if nobody does.
+    listens: str = ""
+    housekeeping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecipe:
+    """How a server that only keeps things is started, and made as every run finds it."""
+
+    name: str
+    command: tuple[str, ...]
+    listens: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: tuple[str, ...] = ()
 
 
 class LiveWorld(Judged):
@@ -39,7 +55,11 @@ class LiveWorld(Judged):
         self.bug = bug
         self.schema = ""
         self.recipes: dict[str, Recipe] = {}
-        self.observed: dict[str, str] = {}
+        self.servers: dict[str, ServerRecipe] = {}
+        #: What to read after every step: of whom, and by which query.
+        self.observed: dict[str, tuple[str, str]] = {}
+        #: How servers other than the database are asked for what they keep.
+        self.readers: dict[str, Callable[[str], str]] = {}
         self.values: dict[str, str] = {}
         self.client: Client | None = None
 
@@ -54,22 +74,63 @@ class LiveWorld(Judged):
         *,
         environment: Mapping[str, str] | None = None,
         start: bool = True,
+        listens: str = "",
+        housekeeping: bool = False,
     ) -> None:
         """A service by its command line; it finds the database at PGHOST and PGPORT.
 
         Its first incarnation is started when the run begins, unless ``start`` says no. In
-        ``environment`` the words {PGHOST}, {PGPORT} and {INCARNATION} are replaced, for services
-        that are set up by other names than PostgreSQL's own.
+        ``environment`` and in the command the words {PGHOST}, {PGPORT} and {INCARNATION} are
+        replaced, for services that are set up by other names than PostgreSQL's own.
+
+        Whom others ask ``listens`` by a protocol (``http``), at {HOST} and {PORT} of its own
+        environment; every other service finds a service ``ledger`` at {LEDGER_URL}, {LEDGER_HOST}
+        and {LEDGER_PORT}, through the gate. ``housekeeping`` says that the timers of its event loop
+        change nothing that others see.
         """
-        if name in self.recipes:
+        self._name(name)
+        if listens:
+            check_protocol(listens)
+        self.recipes[name] = Recipe(
+            name, tuple(command), dict(environment or {}), start, listens, housekeeping
+        )
+
+    def server(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        listens: str = "http",
+        environment: Mapping[str, str] | None = None,
+        prepare: Sequence[str] = (),
+    ) -> None:
+        """A server that only keeps things, like an object store; services find it as a service.
+
+        It asks nobody, never restarts, and is no lane: it is started once for all runs, at {HOST}
+        and {PORT} of its command or environment. Before every run ``prepare`` puts it back by
+        requests, like ``POST /moto-api/reset`` and ``PUT /bucket``; without any it is started anew.
+        """
+        self._name(name)
+        check_protocol(listens)
+        self.servers[name] = ServerRecipe(
+            name, tuple(command), listens, dict(environment or {}), tuple(prepare)
+        )
+
+    def _name(self, name: str) -> None:
+        if name in (*self.recipes, *self.servers, DATABASE):
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise UsageError(f"a service is named by letters, digits, - and _, not {name!r}")
-        self.recipes[name] = Recipe(name, tuple(command), dict(environment or {}), start)
 
-    def observe(self, name: str, query: str) -> None:
-        """Read this after every step that did something; rules judge ``on`` the name."""
-        self.observed[name] = query
+    def observe(self, name: str, query: str, *, of: str = DATABASE) -> None:
+        """Read this after every step that did something; rules judge ``on`` the name.
+
+        It is SQL, or what the server ``of`` is asked: a path of a server of HTTP, whose answer is
+        its body, or nothing if there is none.
+        """
+        if of not in (*self.servers, DATABASE):
+            raise closest(of, (*self.servers, DATABASE), kind="server")
+        self.observed[name] = (of, query)
 
     def value(self, name: str) -> str:
         """What an observed query said last: one value, or rows joined by semicolons."""
@@ -86,8 +147,9 @@ class LiveWorld(Judged):
     def read_observed(self) -> list[tuple[str, str, str]]:
         """What has changed of the observed values: name, before, after."""
         changed: list[tuple[str, str, str]] = []
-        for name, query in self.observed.items():
-            before, after = self.values.get(name, ""), shown(self.query(query))
+        for name, (of, query) in self.observed.items():
+            after = shown(self.query(query)) if of == DATABASE else self.readers[of](query)
+            before = self.values.get(name, "")
             if before != after:
                 self.values[name] = after
                 changed.append((name, before, after))

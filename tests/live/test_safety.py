@@ -17,7 +17,7 @@ import pytest
 from harness.engine import check_trustworthy, execute
 from harness.errors import RefusedError, UsageError
 from harness.live import postgres, servers
-from harness.live.gate import LOOPBACK
+from harness.live.places import LOOPBACK
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.stage import LiveStage
 from harness.live.world import LiveWorld

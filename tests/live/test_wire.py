@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.live import wire
-from harness.live.wire import Answer, Conversation, Request, WireError
+from harness.live import ports, wire
+from harness.live.ports import Request, WireError
+from harness.live.wire import Answer, Conversation
 from tests.live import postgres_bytes as pg
 
 
@@ -33,6 +34,7 @@ def answered(conversation: Conversation, request: Request, data: bytes) -> Answe
     assert all(each.answer is None for each in conversation.feed_server(data[:-1]))
     deliveries = conversation.feed_server(data[-1:])
     (answer,) = [each.answer for each in deliveries if each.answer is not None]
+    assert isinstance(answer, Answer)
     return answer
 
 
@@ -47,7 +49,7 @@ def test_encryption_is_asked_for_before_the_start_and_a_password_after_it() -> N
 
 def test_a_cancel_has_a_connection_of_its_own() -> None:
     request = one(Conversation(), pg.packet(80877102, bytes(8)))
-    assert request.kind == wire.CANCEL and request.visible
+    assert request.kind == ports.CANCEL and request.visible
 
 
 def test_a_request_is_complete_with_its_last_byte_however_it_is_cut() -> None:
@@ -73,7 +75,7 @@ def test_the_raw_bytes_of_all_requests_are_what_the_client_sent() -> None:
     requests = connected().feed_client(data)
     assert b"".join(each.raw for each in requests) == data
     kinds = [each.kind for each in requests]
-    assert kinds == [wire.QUERY, wire.FLUSH, wire.EXTENDED, wire.TERMINATE]
+    assert kinds == [wire.QUERY, wire.FLUSH, wire.EXTENDED, ports.TERMINATE]
 
 
 def test_a_pipeline_has_a_request_for_each_sync() -> None:
