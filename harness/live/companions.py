@@ -113,6 +113,8 @@ def _start(recipe: ServerRecipe) -> Companion:
         )
     except (OSError, subprocess.SubprocessError) as error:
         os.close(log)
+        for each in reserved:
+            each.close()
         raise UsageError(f"server {recipe.name} cannot be started: {error}") from None
     made = Companion(recipe, port, process, log, reserved)
     try:

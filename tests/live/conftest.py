@@ -10,7 +10,14 @@ from harness.engine import campaign
 from harness.live import servers
 
 #: The files that need a server.
-LIVE = ("test_stage", "test_safety", "test_search", "test_databases", "test_languages")
+LIVE = (
+    "test_stage",
+    "test_safety",
+    "test_search",
+    "test_databases",
+    "test_languages",
+    "test_peers",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,183 @@
+"""Services that ask each other and servers that keep things, by HTTP through the gate."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+import pytest
+
+from harness.engine import execute
+from harness.errors import UsageError
+from harness.live import companions
+from harness.live.scenario import live_restart, live_scenario
+from harness.live.world import LiveWorld
+from harness.proof.bounds import Bound
+from harness.proof.errands import Errand, Subject, observe
+from harness.proof.explorer import Explorer
+from harness.scenario import Scenario
+from tests.live.deployments import BOOKS, python
+from tests.live.test_stage import last, run
+
+pytestmark = pytest.mark.usefixtures("walls")
+
+
+@live_scenario(name="live-store")
+def store(world: LiveWorld) -> None:
+    """Two services read an object of a store, add one, and write it."""
+    world.server("store", **python("store"), prepare=["POST /reset", "PUT /n"])
+    for name in ("ann", "bob"):
+        world.service(name, **python("caller", "store GET /n", "store PUT /n {}"))
+    world.observe("n", "/n", of="store")
+
+    @world.invariant(at_end=True)
+    def nothing_is_lost() -> None:
+        assert world.value("n") == "2"
+
+
+def ledger_of(*arguments: str, kinds: tuple[str, ...] = ()) -> Scenario:
+    """Two services ask a third one, which asks the database, to add one."""
+
+    @live_scenario(
+        name="live-ledger", faults=[live_restart("ledger", kinds=kinds)] if kinds else ()
+    )
+    def ledger(world: LiveWorld) -> None:
+        world.database(BOOKS)
+        world.service("ledger", **python("ledger", *arguments), listens="http")
+        for name in ("ann", "bob"):
+            world.service(name, **python("caller", "ledger POST /add"))
+        world.observe("amount", "select amount from books where name = 'ann'")
+
+        @world.invariant(at_end=True)
+        def nothing_is_lost() -> None:
+            assert world.value("amount") == "2"
+
+    return ledger
+
+
+def all_orders(scenario: Scenario, *, runs_max: int) -> tuple[int, int]:
+    """How many orders there are, each made once, and in how many a rule is broken."""
+    subject = Subject(scenario, 0, {}, Bound())
+    explorer = Explorer(subject)
+    explorer.past_violations = True
+    orders, broken, errands = set[tuple[int, ...]](), 0, deque[Errand]()
+    while not explorer.done:
+        errands += explorer.errands()
+        errand = errands.popleft()
+        seen = observe(subject, errand, explorer.vocabulary, past_violations=True)
+        explorer.learn(seen)  # raises if the same choices led to another place
+        orders.add((*errand.prefix, *(step.choice for step in seen.steps)))
+        broken += bool(seen.violations)
+        assert explorer.tally.runs <= runs_max
+    assert explorer.tally.complete == len(orders)
+    return len(orders), broken
+
+
+def test_a_request_to_a_server_is_held_and_answered_in_its_step() -> None:
+    made = run(store, "bob#1.store.0: GET", "bob#1.store.0: PUT", "ann#1.store.0: GET")
+    assert made.offered[0] == ("ann#1.store.0: GET /n", "bob#1.store.0: GET /n")
+    assert last(made, "n") == "2" and not made.violations
+    assert [e.value for e in made.history if e.resource == "store/n"][:2] == ["200", "200"]
+
+
+def test_the_lost_update_of_a_store_is_in_four_of_six_orders() -> None:
+    assert all_orders(store, runs_max=12) == (6, 4)
+
+
+def test_a_service_that_is_asked_goes_on_until_it_asks_itself() -> None:
+    made = run(ledger_of(), "bob#1.ledger.0: POST /add", "ledger#1.0: select")
+    assert made.offered[1] == (
+        "ann#1.ledger.0: POST /add",
+        "ledger#1.0: select amount from books where name = 'ann'",
+    )
+    answered = next(e for e in made.history if e.lane == "bob#1" and e.resource == "ledger/add")
+    asked = next(e for e in made.history if e.lane == "ledger#1" and e.kind == "write")
+    assert answered.step == asked.step and made.taken[asked.step - 1].startswith("ledger#1.0: upd")
+
+
+def test_all_orders_of_services_that_ask_a_service_are_made_once() -> None:
+    # Each of two has: the request, a read, a write. 20 orders keep theirs; the connections of the
+    # ledger are numbered by who asked first. Serial are those in which one has written before the
+    # other one reads: the other's request may come at any of 4 places.
+    assert all_orders(ledger_of(), runs_max=40) == (20, 20 - 2 * 4)
+
+
+def test_who_asked_a_service_that_dies_finds_its_connection_cut() -> None:
+    made = run(
+        ledger_of(kinds=("crash",)),
+        "bob#1.ledger.0: POST /add",
+        "nemesis: crash restart of ledger",
+        "ledger#1.0: the connection closes",
+    )
+    # The other one waits until somebody listens again.
+    assert made.offered[3] == ("nemesis: start ledger#2",)
+    assert [e.value for e in made.history if e.lane == "bob#1" and e.peer == "ledger"] == ["lost"]
+    assert last(made, "amount") == "1"
+
+
+def test_a_service_of_which_nothing_will_ever_live_refuses() -> None:
+    @live_scenario(name="live-absent")
+    def absent(world: LiveWorld) -> None:
+        world.service("ledger", ["true"], listens="http")
+        world.service("ann", **python("caller", "ledger POST /add"))
+
+    assert run(absent).taken == ("ann#1.ledger.0: refused POST /add",)
+
+
+def test_a_service_that_never_listens_leaves_who_asks_it_waiting() -> None:
+    @live_scenario(name="live-deaf")
+    def deaf(world: LiveWorld) -> None:
+        world.service("ledger", **python("script", "pause:"), listens="http")
+        world.service("ann", **python("caller", "ledger POST /add"))
+
+    (violation,) = execute(deaf, seed=0).violations
+    assert violation.invariant == "never_stuck"
+    assert "ann#1.ledger.0 waits until ledger listens, to POST /add" in violation.message
+
+
+def test_a_server_is_kept_from_run_to_run_and_put_back_before_each() -> None:
+    execute(store, seed=0)
+    pids = [each.process.pid for each in companions._kept.running.values()]
+    made = execute(store, seed=0)
+    assert [each.process.pid for each in companions._kept.running.values()] == pids
+    assert next(event.after for event in made.history if event.resource == "n") == "1"
+    companions.stop()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "prepare", "named"),
+    [
+        (["false"], ["PUT /n"], "does not listen"),
+        (["/no/such/program"], ["PUT /n"], "cannot be started"),
+        (python("store")["command"], ["GET /absent"], "answers 404 to 'GET /absent'"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_told(
+    command: list[str], prepare: list[str], named: str
+) -> None:
+    @live_scenario(name="live-broken-server")
+    def deployed(world: LiveWorld) -> None:
+        environment = python("store")["environment"]
+        world.server("store", command, environment=environment, prepare=prepare)
+
+    with pytest.raises(UsageError, match=named):
+        execute(deployed, seed=0)
+
+
+def test_what_is_said_wrongly_is_told() -> None:
+    @live_scenario(name="live-wrong")
+    def unknown(world: LiveWorld) -> None:
+        world.service("ledger", ["true"], listens="htpp")
+
+    with pytest.raises(UsageError, match="did you mean 'http'"):
+        execute(unknown, seed=0)
+
+    @live_scenario(name="live-wrong-peer")
+    def absent(world: LiveWorld) -> None:
+        world.observe("n", "/n", of="store")
+
+    with pytest.raises(UsageError, match="unknown server"):
+        execute(absent, seed=0)
