@@ -299,11 +299,20 @@ class Gate:
         return True
 
     def _has_read(self, process: Process, ours: Stream, port: int, our_port: int) -> bool:
-        """Whether a process has read all of one connection, or waits for something else now."""
+        """Whether a process has read all of one connection, or waits for something else now.
+
+        Nothing may be under way either, to it or to us: what it sent before it slept we have read.
+        """
         if ours.unsent:
             return False
-        unread, inode = self.sockets.ask(port, our_port) or (0, 0)
-        return not unread or quiescence.waits_elsewhere(process.pid, inode)
+        end = self.sockets.ask(port, our_port)
+        if end is None:
+            return True
+        if end.closed or end.unsent or end.came not in (-1, ours.sent):
+            return False
+        if end.went not in (-1, ours.received):
+            return False
+        return not end.unread or quiescence.waits_elsewhere(process.pid, end.inode)
 
     def connections_of(self, process: Process) -> Iterator[Lane]:
         """The lanes at one of whose ends a process is."""

@@ -41,6 +41,8 @@ class Stream:
         self.socket = end
         self.unsent = bytearray()
         self.open = True
+        #: How many bytes have passed, either way.
+        self.sent = self.received = 0
 
     def send(self, data: bytes) -> None:
         """Send now, or as soon as there is room."""
@@ -59,15 +61,18 @@ class Stream:
                 self.unsent.clear()
                 return
             del self.unsent[:count]
+            self.sent += count
 
     def receive(self) -> bytes | None:
         """What has come; empty if the other side is gone, nothing if there is nothing yet."""
         try:
-            return self.socket.recv(65_536)
+            data = self.socket.recv(65_536)
         except BlockingIOError:
             return None
         except OSError:
             return b""
+        self.received += len(data)
+        return data
 
     def close(self) -> None:
         """Let go of it."""

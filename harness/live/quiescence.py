@@ -58,8 +58,11 @@ GLANCE_MS = 100
 
 RUNS, ASLEEP, TIMER, GONE = "runs", "asleep", "timer", "gone"
 _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NETLINK_SOCK_DIAG = 20, 2, 4
-#: TCP_LISTEN (linux/include/net/tcp_states.h).
-_LISTENING = 10
+#: TCP_LISTEN, and FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING: what was closed by its owner
+#: (linux/include/net/tcp_states.h).
+_LISTENING, _CLOSING = 10, frozenset((4, 5, 6, 9, 11))
+#: INET_DIAG_INFO, as an attribute and as the bit that asks for it (linux/inet_diag.h).
+_TCP_INFO, _WITH_TCP_INFO = 2, 1 << 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,23 @@ def _read(path: str) -> bytes:
         os.close(handle)
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a connection: how much its owner has not read, and how much came and went.
+
+    Sizes are in bytes, -1 if the kernel does not say; ``unsent`` is still to go. ``closed`` says
+    that its owner has closed it. ``inode`` is the number by which ``/proc/PID/fd`` knows the socket; a
+    connection that nobody has accepted has that of who is to accept it.
+    """
+
+    closed: bool
+    unread: int
+    inode: int
+    came: int = -1
+    went: int = -1
+    unsent: int = 0
+
+
 class Sockets:
     """Asks the kernel about sockets of other processes on the loopback interface."""
 
@@ -149,31 +169,24 @@ class Sockets:
         """Ask no more."""
         self._netlink.close()
 
-    def unread(self, port: int, peer_port: int) -> int | None:
-        """The bytes that the owner of ``port`` has not read of this connection; nothing if gone."""
-        found = self.ask(port, peer_port)
-        return None if found is None else found[0]
-
-    def ask(self, port: int, peer_port: int) -> tuple[int, int] | None:
-        """The same, and the number (inode) by which ``/proc/PID/fd`` knows the socket.
-
-        A connection that nobody has accepted yet has the number of who is to accept it.
-        """
+    def ask(self, port: int, peer_port: int) -> End | None:
+        """The end of a connection that has ``port``; nothing if it is gone."""
         found = self._ask(port, peer_port)
         if found is None or found[0] == _LISTENING:
             return None
-        return found[1], found[2] or self.listener(port) or 0
+        state, unread, inode, counts = found
+        return End(state in _CLOSING, unread, inode or self.listener(port) or 0, *counts)
 
     def listener(self, port: int) -> int | None:
         """The number (inode) of the socket that takes connections to a port; nothing if none is."""
         found = self._ask(port, 0)
         return found[2] if found is not None and found[0] == _LISTENING else None
 
-    def _ask(self, port: int, peer_port: int) -> tuple[int, int, int] | None:
-        """The state of a socket, its unread bytes and its number."""
+    def _ask(self, port: int, peer_port: int) -> tuple[int, int, int, tuple[int, ...]] | None:
+        """The state of a socket, its unread bytes, its number, and how much came and went."""
         here = socket.inet_aton("127.0.0.1") + bytes(12)
         body = (
-            struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFF)
+            struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, _WITH_TCP_INFO, 0, 0xFFF)
             + struct.pack(">HH", port, peer_port)
             + here
             + here
@@ -185,7 +198,21 @@ class Sockets:
         if struct.unpack_from("=H", answer, 4)[0] == _NLMSG_ERROR:
             return None
         unread, _, _, inode = struct.unpack_from("=IIII", answer, 16 + 4 + 48 + 4)
-        return answer[17], unread, inode
+        return answer[17], unread, inode, _counts(answer, 16 + 72)
+
+
+def _counts(answer: bytes, offset: int) -> tuple[int, ...]:
+    """What came, what was sent and what is still to be sent, by the ``tcp_info`` in an answer."""
+    while offset + 4 <= len(answer):
+        size, kind = struct.unpack_from("=HH", answer, offset)
+        if kind == _TCP_INFO and size >= 4 + 216:
+            came, unsent = (
+                struct.unpack_from("=Q", answer, offset + 4 + at)[0] for at in (128, 144)
+            )
+            sent, again = struct.unpack_from("=QQ", answer, offset + 4 + 200)
+            return came, sent - again, unsent & 0xFFFFFFFF
+        offset += max(4, size + 3 & ~3)
+    return ()
 
 
 def waits_elsewhere(pid: int, inode: int) -> bool:
@@ -291,5 +318,5 @@ def _try_sockets() -> None:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as ours:
             client.send(b"x")
-            if sockets.unread(port, client.getsockname()[1]) is None:
+            if sockets.ask(port, client.getsockname()[1]) is None:
                 raise OSError(f"no answer about a connection of our own ({ours.fileno()})")

@@ -135,6 +135,41 @@ def test_a_service_that_never_listens_leaves_who_asks_it_waiting() -> None:
     assert "ann#1.ledger.0 waits until ledger listens, to POST /add" in violation.message
 
 
+def test_who_is_answered_after_another_waits_unread_and_nobody_takes_that_for_work() -> None:
+    made = run(ledger_of("single"), "bob#1.ledger.0: POST /add", "ann#1.ledger.0: POST /add")
+    assert made.offered[2] == ("ledger#1.0: select amount from books where name = 'ann'",)
+    assert last(made, "amount") == "2" and not made.violations
+
+
+def streaming(*, housekeeping: bool) -> Scenario:
+    """A server of the standard library, and a client that waits for every part of its answer."""
+
+    @live_scenario(name="live-streaming")
+    def deployed(world: LiveWorld) -> None:
+        world.database(BOOKS)
+        plain = python("plain_server")
+        plain["command"].remove("-S")
+        world.service("plain", **plain, listens="http", housekeeping=housekeeping)
+        world.service("ann", **python("patient", "plain"))
+        world.observe("said", "select string_agg(what, ', ' order by id) from said")
+
+    return deployed
+
+
+def test_the_beginning_of_an_answer_is_handed_on_when_nobody_moves() -> None:
+    made = run(streaming(housekeeping=True), "ann#1.plain.0: POST /add", "ann#1.0: insert")
+    # Asked for its body and answered in part, before the server has asked the database.
+    assert set(made.offered[1]) == {"plain#1.0: update books set amount = 1", made.taken[1]}
+    assert last(made, "said") == "100 200 4, 2" and not made.violations
+
+
+def test_an_event_loop_that_wakes_up_by_itself_is_declared_or_refused() -> None:
+    made = execute(streaming(housekeeping=False), seed=0)
+    assert made.ending.kind == "refused"
+    assert "uncontrolled timer: plain#1" in made.ending.detail
+    assert "housekeeping=True" in made.ending.detail
+
+
 def test_a_server_is_kept_from_run_to_run_and_put_back_before_each() -> None:
     execute(store, seed=0)
     pids = [each.process.pid for each in companions._kept.running.values()]

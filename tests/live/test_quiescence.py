@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -167,14 +167,49 @@ def test_what_a_peer_has_not_read_is_counted_to_the_byte() -> None:
         with socket.create_connection(("127.0.0.1", port)) as client:
             mine = client.getsockname()[1]
             ours, _ = server.accept()
+
+            def counted() -> tuple[int, int, int]:
+                end = sockets.ask(mine, port)
+                assert end is not None and not end.closed and not end.unsent
+                return end.unread, end.came, end.went
+
             with ours:
-                assert sockets.unread(mine, port) == 0
+                assert counted() == (0, 0, 0)
                 ours.send(b"hello")
-                assert sockets.unread(mine, port) == 5
-                assert sockets.unread(port, mine) == 0
+                assert counted() == (5, 5, 0)
                 client.recv(2)
-                assert sockets.unread(mine, port) == 3
-        assert sockets.unread(1, 1) is None
+                client.send(b"and back")
+                assert counted() == (3, 5, 8)
+                client.shutdown(socket.SHUT_WR)
+                end = sockets.ask(mine, port)
+                assert end is not None and end.closed
+        assert sockets.ask(1, 1) is None
+
+
+def test_what_cannot_be_sent_yet_is_still_to_come() -> None:
+    with closing(Sockets()) as sockets, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.setblocking(False)
+            ours, _ = server.accept()
+            with ours:
+                with suppress(BlockingIOError):
+                    while True:
+                        client.send(bytes(1 << 20))
+                end = sockets.ask(client.getsockname()[1], port)
+                assert end is not None and end.unsent
+
+
+def test_a_connection_that_nobody_has_accepted_waits_for_who_listens() -> None:
+    with closing(Sockets()) as sockets, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        inode = os.fstat(server.fileno()).st_ino
+        assert sockets.listener(port) == inode
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.send(b"hello")
+            end = sockets.ask(port, client.getsockname()[1])
+            assert end is not None and (end.unread, end.inode) == (5, inode)
+            assert sockets.listener(client.getsockname()[1]) is None
 
 
 def test_the_children_of_a_service_are_seen() -> None:
@@ -189,20 +224,31 @@ def test_the_children_of_a_service_are_seen() -> None:
         until(lambda: not quiescence.session_members(process.pid))
 
 
-def test_who_waits_for_one_socket_is_not_woken_by_another() -> None:
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "other.recv(1)",
+        "p = select.poll(); p.register(other, 1); p.poll()",
+        "p = select.poll(); p.register(one, 4 & 0); p.register(other, 1); p.poll()",
+        "p = select.poll(); p.register(other, 1); p.poll(10**6)",
+        "p = select.epoll(); p.register(other, 1); p.poll()",
+        "select.select([other], [], [])",
+        "threading.Thread(target=lambda: other.recv(1)).start(); threading.Event().wait()",
+    ],
+)
+def test_who_waits_for_one_socket_is_not_woken_by_another(wait: str) -> None:
     text = (
-        "import socket, sys\n"
+        "import select, socket, sys, threading\n"
         "one, other = (socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in 'ab')\n"
-        "other.recv(1)"
     )
     with closing(Sockets()) as sockets, socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with program(text, str(port)) as process:
+        with program(text + wait, str(port)) as process:
             accepted = [server.accept()[0] for _ in "ab"]
             found = [sockets.ask(each.getpeername()[1], port) for each in accepted]
-            inodes = [each[1] for each in found if each is not None]
-            until(lambda: sleep_of(process.pid).kind == ASLEEP)
+            inodes = [each.inode for each in found if each is not None]
+            until(lambda: sleep_of(process.pid).kind in (ASLEEP, TIMER))
+            until(lambda: not quiescence.waits_elsewhere(process.pid, inodes[1]))
             assert quiescence.waits_elsewhere(process.pid, inodes[0])
-            assert not quiescence.waits_elsewhere(process.pid, inodes[1])
             for each in accepted:
                 each.close()

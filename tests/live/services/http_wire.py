@@ -38,12 +38,15 @@ def take(link: socket.socket) -> tuple[str, bytes]:
     return first, body
 
 
-def serve(handle: Handler) -> None:
-    """Answer every connection at HOST and PORT in a thread of its own, for ever."""
+def serve(handle: Handler, *, threads: bool = True) -> None:
+    """Answer every connection at HOST and PORT for ever, in a thread of its own or one by one."""
     with socket.create_server((os.environ["HOST"], int(os.environ["PORT"]))) as server:
         while True:
             link, _ = server.accept()
-            threading.Thread(target=_answer_all, args=(link, handle), daemon=True).start()
+            if threads:
+                threading.Thread(target=_answer_all, args=(link, handle), daemon=True).start()
+            else:
+                _answer_all(link, handle)
 
 
 def _answer_all(link: socket.socket, handle: Handler) -> None:

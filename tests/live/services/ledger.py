@@ -1,6 +1,7 @@
 """A ledger that others ask by HTTP: ``POST /add`` adds one to a row, by reading and writing it.
 
-With the argument ``atomic`` the database adds. Each connection has one of its own to the database.
+With the argument ``atomic`` the database adds; with ``single`` one connection is answered after
+the other, else each has a thread, and a connection to the database.
 """
 
 import sys
@@ -23,4 +24,4 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
     return 200, b"done"
 
 
-serve(answer)
+serve(answer, threads="single" not in sys.argv)
