@@ -63,8 +63,23 @@ class ClockFault:
         return f"clock of {self.service}: {', '.join(f'{each:+g} s' for each in self.by_s)}"
 
 
+@dataclass(frozen=True, slots=True)
+class LostAnswerFault:
+    """The nemesis may lose what ``of`` answers a real ``service``, once the request took effect."""
+
+    service: str
+    of: str
+
+    def allow(self, world: World) -> None:
+        """Refuse it: the simulation has faults of the network of its own."""
+        raise UsageError("answers of real processes are lost; see World.network for simulated ones")
+
+    def __str__(self) -> str:
+        return f"lost answer of {self.of} to {self.service}"
+
+
 #: What the nemesis may do to a service.
-Fault = RestartFault | ClockFault
+Fault = RestartFault | ClockFault | LostAnswerFault
 
 
 def restart(

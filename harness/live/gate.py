@@ -205,6 +205,11 @@ class Gate:
         except WireError as error:
             raise WireError(f"{lane.name}: {lane.peer.name} answers: {error}") from None
         for delivery in deliveries:
+            if lane.loses:
+                if delivery.answer is not None:
+                    self._complete(lane, delivery.answer)
+                    self.hang_up(lane)
+                continue
             lane.handing_on += delivery.raw
             complete = delivery.answer is not None
             if complete or lane.running is None or len(lane.handing_on) > HANDED_ON_MAX:
@@ -312,7 +317,7 @@ class Gate:
             return False
         if end.went not in (-1, ours.received):
             return False
-        return not end.unread or quiescence.waits_elsewhere(process.pid, end.inode)
+        return not end.unread or quiescence.waits_elsewhere(process.pid, end.inode, process.before)
 
     def connections_of(self, process: Process) -> Iterator[Lane]:
         """The lanes at one of whose ends a process is."""

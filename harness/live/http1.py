@@ -103,7 +103,8 @@ class Conversation:
         self._asked.clear()
         self._asking.feed(left)
         path = target.partition("?")[0]
-        return Request(method, raw, f"{method} {shown(target)}", target=path.lstrip("/"))
+        text, changes = f"{method} {shown(target)}", method not in _SAFE
+        return Request(method, raw, text, target=path.lstrip("/"), changes=changes)
 
     def beginning(self, request: Request) -> tuple[bytes, bytes] | None:
         """Who asks whether its body is wanted is answered here: it is held with its body."""
@@ -151,7 +152,7 @@ class Conversation:
         self._running = self._answering = None
         known = _MASKED.sub(b"*", bytes(self._body))
         digest = hashlib.sha256(known).hexdigest()[:8] if known else ""
-        wrote = running.kind not in _SAFE and status < 400
+        wrote = running.changes and status < 400
         return HttpAnswer(status, len(known), digest, wrote)
 
     def lost(self) -> Answer | None:

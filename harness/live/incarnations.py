@@ -18,8 +18,8 @@ from harness.live.world import Recipe
 
 #: How a real service can be restarted: SIGKILL and start; SIGTERM, and start when it is gone;
 #: start the next one, then SIGTERM to the old one; start the next one beside an old one that is
-#: never told.
-RESTART_KINDS = ("crash", "stop", "rolling", "overlap")
+#: never told; SIGSTOP, and SIGCONT later; SIGSTOP, start the next one, and SIGCONT later.
+RESTART_KINDS = ("crash", "stop", "rolling", "overlap", "pause", "failover")
 #: How long a service may take to answer a connection, in seconds.
 CONNECT_S = 5.0
 #: What of our own environment a service gets; everything else would differ between machines.
@@ -49,6 +49,11 @@ class Incarnations:
     def living(self) -> list[Process]:
         """Who lives, the oldest first."""
         return [life for life in self.lives if life.alive]
+
+    @property
+    def paused(self) -> Process | None:
+        """Who was stopped and is to go on."""
+        return next((life for life in self.living if life.paused), None)
 
     @property
     def restartable(self) -> bool:
@@ -115,8 +120,10 @@ class Incarnations:
             raise closest(kind, RESTART_KINDS, kind="kind of restart of a real service")
         (old,) = self.living
         self.restart = kind
-        self.start_due = True
-        if kind == "crash":
+        self.start_due = kind != "pause"
+        if kind in ("pause", "failover"):
+            old.pause()
+        elif kind == "crash":
             old.send(signal.SIGKILL)
         elif kind == "stop":
             old.send(signal.SIGTERM)
@@ -125,7 +132,7 @@ class Incarnations:
     def notice(self) -> None:
         """See whether a restart is over: one lives, it has asked for something, nothing is due."""
         self.term_due = self.restart == "rolling" and not self.start_due and self._old_untold
-        if self.restart and not self.start_due and not self.term_due:
+        if self.restart and not self.start_due and not self.term_due and not self.paused:
             young = self.lives[-1]
             is_there = young.connections or self.gate.sockets.listener(young.port)
             if len(self.living) <= 1 and (is_there or not young.alive):

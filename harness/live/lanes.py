@@ -118,6 +118,8 @@ class Lane:
         self.is_cancel = False
         #: The beginning of an answer that is not complete.
         self.handing_on = bytearray()
+        #: The answer to the request that runs gets lost: nobody is told, and the connection is cut.
+        self.loses = False
         #: The client has got the beginning of an answer, and waits for more of it.
         self.streams = False
 

@@ -36,9 +36,9 @@ class Request:
     """One thing that a server is asked; ``raw`` are its bytes and ``text`` says it in one line.
 
     ``visible`` says whether its place in the order can matter to anybody else; ``target`` what it
-    is about (a table, a path, a key), empty if that is not plain. ``statements`` are the SQL texts
-    that it executes, if it is SQL. ``replies`` is how many messages answer it, for a protocol that
-    counts them.
+    is about (a table, a path, a key), empty if that is not plain; ``changes`` is false of what is
+    known to change nothing. ``statements`` are the SQL texts that it executes, if it is SQL.
+    ``replies`` is how many messages answer it, for a protocol that counts them.
     """
 
     kind: str
@@ -46,6 +46,7 @@ class Request:
     text: str = ""
     visible: bool = True
     target: str = ""
+    changes: bool = True
     statements: tuple[str, ...] = ()
     replies: int | None = None
 

@@ -73,6 +73,9 @@ class Process:
         self.housekeeps = housekeeps
         #: Signals that we sent it; a process that dies of one has not failed.
         self.signals: list[int] = []
+        #: Whether it was stopped (SIGSTOP), and what it waited for then.
+        self.paused = False
+        self.before = quiescence.NOTHING
         self.written = 0
         self._kept = bytearray()
         ours, theirs = socket.socketpair()
@@ -106,6 +109,19 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
             self.signals.append(number)
+
+    def pause(self) -> None:
+        """Stop it where it is; a sleep that was held begins anew when it goes on."""
+        self.before = {**self.before, **quiescence.calls_of(self.pid)}
+        self.paused = True
+        self.send(signal.SIGSTOP)
+        if self.sleeps is not None:
+            self.sleeps.held.clear()
+
+    def go_on(self) -> None:
+        """Let it go on where it was stopped."""
+        self.paused = False
+        self.send(signal.SIGCONT)
 
     def read_output(self) -> bool:
         """Take in what it has written; whether more may come."""

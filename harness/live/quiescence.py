@@ -15,7 +15,7 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,10 @@ _POLL, _SELECT, _EPOLL = frozenset((7, 271)), frozenset((23, 270)), frozenset((2
 _MILLISECONDS = frozenset((7, 232, 281))
 #: Sleeping itself; restart_syscall is how a sleep goes on after the process was stopped.
 _SLEEPING = frozenset((35, 219, 230))
+_RESTARTED = b"219"
+#: The system call of each thread, with its arguments.
+Calls = Mapping[str, list[bytes]]
+NOTHING: Calls = {}
 #: PF_EXITING of a process's flags: its registers still show the last system call.
 _EXITING = 4
 #: How long a timer may be that only looks for Ctrl-C while it waits for an answer (psycopg's).
@@ -82,12 +86,16 @@ class Sleep:
         return self.kind == TIMER and 0 <= self.timeout_ms <= GLANCE_MS
 
 
-def sleep_of(pid: int) -> Sleep:
-    """How a process sleeps at this moment, if it does."""
+def sleep_of(pid: int, before: Calls = NOTHING) -> Sleep:
+    """How a process sleeps at this moment, if it does.
+
+    ``before`` are the calls that a stopped process goes on with, which the kernel then no longer
+    names: see :func:`calls_of`.
+    """
     try:
         threads = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
         counts = _slices(pid, threads)
-        found = [_thread(pid, int(each)) for each in threads]
+        found = [_thread(pid, int(each), before) for each in threads]
         if any(each.kind == RUNS for each in found) or not _is_waiting(pid):
             return Sleep(RUNS)
         if _slices(pid, threads) != counts or len(os.listdir(f"/proc/{pid}/task")) != len(threads):
@@ -98,8 +106,8 @@ def sleep_of(pid: int) -> Sleep:
     return found[threads.index(str(pid))]
 
 
-def _thread(pid: int, thread: int) -> Sleep:
-    words = _read(f"/proc/{pid}/task/{thread}/syscall").split()
+def _thread(pid: int, thread: int, before: Calls = NOTHING) -> Sleep:
+    words = _call(pid, str(thread), before)
     if not words or words[0] == b"running":
         return Sleep(RUNS)
     number = int(words[0])
@@ -115,6 +123,29 @@ def _thread(pid: int, thread: int) -> Sleep:
         timeout &= 0xFFFFFFFF
         return Sleep(ASLEEP) if timeout == 0xFFFFFFFF else Sleep(TIMER, timeout)
     return Sleep(TIMER) if timeout else Sleep(ASLEEP)
+
+
+def _call(pid: int, thread: str, before: Calls) -> list[bytes]:
+    """The system call of a thread and its arguments; of one that goes on, as it was before."""
+    words = _read(f"/proc/{pid}/task/{thread}/syscall").split()
+    return before.get(thread, words) if words and words[0] == _RESTARTED else words
+
+
+def calls_of(pid: int) -> Calls:
+    """What the threads of a process wait for, to be asked before it is stopped.
+
+    Afterwards ``poll`` goes on as ``restart_syscall``, which does not say what it is (signal(7)).
+    """
+    threads = os.listdir(f"/proc/{pid}/task")
+    return {thread: _read(f"/proc/{pid}/task/{thread}/syscall").split() for thread in threads}
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of a process were stopped by SIGSTOP."""
+    with contextlib.suppress(OSError):
+        threads = os.listdir(f"/proc/{pid}/task")
+        return all(_state(f"/proc/{pid}/task/{each}/stat")[0] == b"T" for each in threads)
+    return False
 
 
 def _is_waiting(pid: int) -> bool:
@@ -146,8 +177,8 @@ class End:
     """One end of a connection: how much its owner has not read, and how much came and went.
 
     Sizes are in bytes, -1 if the kernel does not say; ``unsent`` is still to go. ``closed`` says
-    that its owner has closed it. ``inode`` is the number by which ``/proc/PID/fd`` knows the socket; a
-    connection that nobody has accepted has that of who is to accept it.
+    that its owner has closed it. ``inode`` is the number by which ``/proc/PID/fd`` knows the
+    socket; a connection that nobody has accepted has that of who is to accept it.
     """
 
     closed: bool
@@ -215,19 +246,19 @@ def _counts(answer: bytes, offset: int) -> tuple[int, ...]:
     return ()
 
 
-def waits_elsewhere(pid: int, inode: int) -> bool:
+def waits_elsewhere(pid: int, inode: int, before: Calls = NOTHING) -> bool:
     """Whether all that can wake a process is to come on other sockets than the one asked about."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
-        awaited = {each for thread in threads for each in _awaited(pid, thread)}
+        awaited = {each for thread in threads for each in _awaited(pid, thread, before)}
         return all(os.readlink(f"/proc/{pid}/fd/{each}") != f"socket:[{inode}]" for each in awaited)
     except (OSError, IndexError, ValueError, struct.error):
         return False
 
 
-def _awaited(pid: int, thread: str) -> Iterator[int]:
+def _awaited(pid: int, thread: str, before: Calls) -> Iterator[int]:
     """The files for whose input a thread waits; :class:`ValueError` if that is not known."""
-    words = _read(f"/proc/{pid}/task/{thread}/syscall").split()
+    words = _call(pid, thread, before)
     number, first, second = int(words[0]), int(words[1], 16), int(words[2], 16)
     if number in _ONE_SOCKET:
         yield first

@@ -8,16 +8,20 @@ from functools import partial
 
 from harness.errors import UsageError, closest
 from harness.live.incarnations import RESTART_KINDS
+from harness.live.lanes import DATABASE
 from harness.live.stage import LiveStage
 from harness.live.world import LiveWorld
-from harness.scenario import RestartFault, Scenario, register
+from harness.scenario import LostAnswerFault, RestartFault, Scenario, register
 from harness.world.world import World
 
 Deployment = Callable[[LiveWorld], None]
 
 
 def live_restart(service: str, *, kinds: Iterable[str] = ("crash",)) -> RestartFault:
-    """A fault: restarts of one real service, of the kinds crash, stop, rolling and overlap."""
+    """A fault: restarts of one real service.
+
+    Its kinds are crash, stop, rolling, overlap, pause and failover.
+    """
     chosen = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     for kind in chosen:
         if kind not in RESTART_KINDS:
@@ -25,10 +29,15 @@ def live_restart(service: str, *, kinds: Iterable[str] = ("crash",)) -> RestartF
     return RestartFault(service, chosen)
 
 
+def lost_answer(service: str, *, of: str = DATABASE) -> LostAnswerFault:
+    """A fault: what a service asks takes effect, and instead of an answer its connection is cut."""
+    return LostAnswerFault(service, of)
+
+
 def live_scenario(
     *,
     name: str = "",
-    faults: Iterable[RestartFault] = (),
+    faults: Iterable[RestartFault | LostAnswerFault] = (),
     faults_max: int = 1,
     guards: Iterable[str] = (),
     guards_default: Iterable[str] = (),

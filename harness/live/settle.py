@@ -22,6 +22,7 @@ from harness.live.quiescence import (
     RUNS,
     Sleep,
     has_ended,
+    is_stopped,
     session_members,
     sleep_of,
 )
@@ -155,9 +156,11 @@ class Settler:
                 lane.client.open if lane.process is process else lane.server is not None
                 for lane in self.gate.connections_of(process)
             )
+        if process.paused:
+            return is_stopped(process.pid)
         if has_ended(process.pidfd) or not self.gate.has_read_all(process):
             return False
-        sleep = sleep_of(process.pid)
+        sleep = sleep_of(process.pid, process.before)
         if sleep.kind in (RUNS, GONE):
             return False
         return sleep.kind == ASLEEP or self._is_held(process, sleep)

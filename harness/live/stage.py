@@ -24,15 +24,16 @@ from harness.live.client import ServerError
 from harness.live.databases import Database
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
-from harness.live.lanes import DATABASE, Lane
+from harness.live.lanes import Lane
 from harness.live.options import Act
-from harness.live.ports import COMING, LISTENS, NEVER, Peer, Request, WireError
+from harness.live.peers import database_peer, why_stuck
+from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
+from harness.live.processes import Process
 from harness.live.protocols import framing
 from harness.live.settle import Settler, is_closing, is_dead
 from harness.live.sleeps import Sleeps
-from harness.live.wire import Conversation
 from harness.live.world import LiveWorld
-from harness.scenario import RestartFault, Scenario
+from harness.scenario import LostAnswerFault, RestartFault, Scenario
 from harness.schedule import choices
 from harness.schedule.books import Ending, Limits
 from harness.schedule.choices import Option, labels
@@ -41,6 +42,8 @@ from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
 NEMESIS = "nemesis"
 #: How much of a statement a label shows.
 TEXT_MAX = 72
+#: What is said of who was struck.
+AFTER = {"crash": "down", "stop": "told to stop", "pause": "paused", "failover": "paused"}
 STOPS = "A service that is told to stop by SIGTERM stops."
 
 
@@ -194,7 +197,14 @@ class LiveStage:
         if state == NEVER:
             refuse = partial(self.gate.refuse, lane)
             return [self._act(("refused", *known), lane, f"refused {text}", refuse)]
-        return [self._act(("held", *known), lane, text, lambda: self._release(lane))]
+        found = [self._act(("held", *known), lane, text, lambda: self._release(lane))]
+        fault = LostAnswerFault(lane.process.service, lane.peer.name)
+        if self._faults_left and fault in self.scenario.faults and request.changes:
+            words = f"lose the answer to {lane.name}: {text}"
+            act = self._deed(("lost", *known), words, lambda: self._lose(lane))
+            act.kind = choices.FAULT
+            found.append(act)
+        return found
 
     def _act(
         self, key: tuple[object, ...], lane: Lane, text: str, perform: Callable[[], None]
@@ -219,6 +229,9 @@ class LiveStage:
         if service.term_due:
             text = f"SIGTERM to {service.living[0].name}"
             found.append(self._deed(("term", name, count), text, lambda: self._terminate(service)))
+        if (paused := service.paused) is not None:
+            text = f"continue {paused.name}"
+            found.append(self._deed(("continue", name, count), text, lambda: self._go_on(paused)))
         for life in service.living:
             if life.sleeps is not None and life.sleeps.held:
                 key = ("sleep", life.name, life.sleeps.over)
@@ -243,7 +256,7 @@ class LiveStage:
 
     def _strike_of(self, service: Incarnations, kind: str) -> Act:
         key = ("fault", service.name, kind, len(service.lives))
-        text = f"{kind} restart of {service.name}"
+        text = f"{kind} restart of {service.name}" if kind != "pause" else f"pause {service.name}"
         act = self._deed(key, text, lambda: self._strike(service, kind))
         act.kind = choices.FAULT
         return act
@@ -265,6 +278,18 @@ class LiveStage:
         old = service.terminate().name
         self._emit("fault", "stop", lane=NEMESIS, resource=old, after="told to stop", peer=old)
 
+    def _go_on(self, process: Process) -> None:
+        process.go_on()
+        self._emit("note", "goes on", lane=process.name, resource=process.name, after="alive")
+
+    def _lose(self, lane: Lane) -> None:
+        self._faults_left -= 1
+        self._overlapped += 1
+        lane.loses = True
+        name = lane.process.name
+        self._emit("fault", "lost answer", lane=NEMESIS, resource=name, after="hears no answer")
+        self.gate.release(lane)
+
     def _wake(self, name: str, sleeps: Sleeps) -> None:
         sleeps.let_go()
         self._emit("note", "has slept", lane=name)
@@ -272,7 +297,7 @@ class LiveStage:
     def _strike(self, service: Incarnations, kind: str) -> None:
         self._faults_left -= 1
         old = service.strike(kind).name
-        after = {"crash": "down", "stop": "told to stop"}.get(kind, "is followed by another")
+        after = AFTER.get(kind, "is followed by another")
         self._emit("fault", kind, lane=NEMESIS, resource=old, after=after, peer=old)
         if kind in ("rolling", "overlap"):
             self._start(service)
@@ -364,18 +389,3 @@ class LiveStage:
 
     def _accuse(self, rule: str, message: str, describe: str) -> None:
         self.judge.violations.append(Violation(rule, message, self.steps, describe=describe))
-
-
-def database_peer(server: servers.Server, database: str) -> Peer:
-    """How services ask PostgreSQL."""
-    return Peer(DATABASE, partial(Conversation, database), lambda: (server.connect(), None))
-
-
-def why_stuck(lane: Lane) -> str:
-    """For what a lane waits that nobody will give it; empty if it does not wait."""
-    if lane.running is not None and (lane.blocked or not (lane.client_gone or lane.streams)):
-        what = "a lock" if lane.blocked else f"the answer of {lane.peer.name}"
-        return f"{lane.name} waits for {what}, to {lane.running.text}"
-    if lane.held and not lane.client_gone and lane.peer.state() == COMING:
-        return f"{lane.name} waits until {lane.peer.name} listens, to {lane.held[0].text}"
-    return ""

@@ -41,7 +41,7 @@ def request_of(
         text = {COPY: "copy data", FUNCTION: "function call"}.get(kind, kind)
         visible = kind in (COPY, FUNCTION, CANCEL)
     target = target_of(statements[0]) if statements else ""
-    return Request(kind, raw, text, visible, target, statements, replies)
+    return Request(kind, raw, text, visible, target, statements=statements, replies=replies)
 
 
 @dataclass(frozen=True, slots=True)

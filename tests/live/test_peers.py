@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,7 +16,7 @@ from harness.live.world import LiveWorld
 from harness.proof.bounds import Bound
 from harness.proof.errands import Errand, Subject, observe
 from harness.proof.explorer import Explorer
-from harness.scenario import Scenario
+from harness.scenario import RestartFault, Scenario
 from tests.live.deployments import BOOKS, python
 from tests.live.test_stage import last, run
 
@@ -141,10 +142,10 @@ def test_who_is_answered_after_another_waits_unread_and_nobody_takes_that_for_wo
     assert last(made, "amount") == "2" and not made.violations
 
 
-def streaming(*, housekeeping: bool) -> Scenario:
+def streaming(*, housekeeping: bool, faults: Sequence[RestartFault] = ()) -> Scenario:
     """A server of the standard library, and a client that waits for every part of its answer."""
 
-    @live_scenario(name="live-streaming")
+    @live_scenario(name="live-streaming", faults=faults)
     def deployed(world: LiveWorld) -> None:
         world.database(BOOKS)
         plain = python("plain_server")

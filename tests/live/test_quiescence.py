@@ -71,6 +71,21 @@ def test_the_length_of_a_poll_is_known_so_that_a_glance_is_told_from_a_timer() -
     assert not Sleep(TIMER, 101).glances and not Sleep(TIMER).glances and not Sleep(ASLEEP).glances
 
 
+def test_a_poll_that_was_stopped_is_known_by_what_it_was_before() -> None:
+    text = "import select; p = select.poll(); p.register(0, 1); p.poll(1_000_000)"
+    with program(text) as process:
+        until(lambda: sleep_of(process.pid).kind == TIMER)
+        before = quiescence.calls_of(process.pid)
+        assert not quiescence.is_stopped(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: quiescence.is_stopped(process.pid))
+        assert sleep_of(process.pid).kind == RUNS
+        process.send_signal(signal.SIGCONT)
+        until(lambda: sleep_of(process.pid).kind == TIMER)
+        assert sleep_of(process.pid).is_sleep  # so the kernel says, and is not to be believed
+        assert sleep_of(process.pid, before) == Sleep(TIMER, 1_000_000)
+
+
 def test_a_process_that_computes_is_never_asleep() -> None:
     with program("print(flush=True)\nwhile True: pass") as process:
         assert process.stdout is not None
@@ -95,15 +110,15 @@ def test_a_thread_that_ran_between_two_looks_is_noticed(monkeypatch: pytest.Monk
         until(lambda: sleep_of(process.pid).kind == ASLEEP)
         real, woken = quiescence._thread, list[int]()
 
-        def look(pid: int, thread: int) -> Sleep:
-            found = real(pid, thread)
+        def look(pid: int, thread: int, before: quiescence.Calls) -> Sleep:
+            found = real(pid, thread, before)
             if not woken and process.stdin is not None:
                 # Right after the look it is woken, and sleeps again before the next one.
                 woken.append(1)
-                before = quiescence._slices(pid, [str(pid)])
+                slices = quiescence._slices(pid, [str(pid)])
                 process.stdin.write(b"go\n")
                 process.stdin.flush()
-                until(lambda: quiescence._slices(pid, [str(pid)]) != before)
+                until(lambda: quiescence._slices(pid, [str(pid)]) != slices)
                 until(lambda: real(pid, thread).kind == ASLEEP)
             return found
 

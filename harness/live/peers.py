@@ -1,0 +1,25 @@
+"""Whom services ask, and for whom they wait in vain."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness.live.lanes import DATABASE, Lane
+from harness.live.ports import COMING, Peer
+from harness.live.servers import Server
+from harness.live.wire import Conversation
+
+
+def database_peer(server: Server, database: str) -> Peer:
+    """How services ask PostgreSQL."""
+    return Peer(DATABASE, partial(Conversation, database), lambda: (server.connect(), None))
+
+
+def why_stuck(lane: Lane) -> str:
+    """For what a lane waits that nobody will give it; empty if it does not wait."""
+    if lane.running is not None and (lane.blocked or not (lane.client_gone or lane.streams)):
+        what = "a lock" if lane.blocked else f"the answer of {lane.peer.name}"
+        return f"{lane.name} waits for {what}, to {lane.running.text}"
+    if lane.held and not lane.client_gone and lane.peer.state() == COMING:
+        return f"{lane.name} waits until {lane.peer.name} listens, to {lane.held[0].text}"
+    return ""
