@@ -10,7 +10,7 @@ from harness.findings.finding import Violation
 from harness.history import derive_seed, relative
 from harness.invariants import Judge
 from harness.scenario import Scenario
-from harness.schedule.choices import labels
+from harness.schedule.choices import EVERYTHING, Footprint, labels
 from harness.schedule.simulation import Ending, Limits, Simulation
 from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
 from harness.schedule.workload import WITHOUT
@@ -70,6 +70,10 @@ class Simulated:
             notes=world.said(),
             blast_radius=world.blast_radius,
         )
+
+    def touched(self) -> Footprint:
+        """Everything: who proves watches a simulation more closely than this."""
+        return EVERYTHING
 
     @property
     def steps(self) -> int:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UntrustworthyError, UsageError
+from harness.live import catalogue
 from harness.live.client import Client, ServerError
+from harness.live.sql import Reader
 
 #: Where the copies are.
 COPIES = "changeover_copies"
@@ -52,6 +54,14 @@ class Database:
     client: Client
     put_back: str
     shape: str
+    _reader: Reader | None = None
+
+    @property
+    def reader(self) -> Reader:
+        """What is known of SQL for this database; its catalogue is asked once."""
+        if self._reader is None:
+            self._reader = Reader(catalogue.ask(self.client))
+        return self._reader
 
 
 class Databases:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.schedule.choices import FAULT, ORPHAN, Footprint, Option
+from harness.live.footprints import Touch
+from harness.schedule.choices import EVERYTHING, FAULT, ORPHAN, Option
 
-#: What nobody has analysed gets in the way of everything else.
-UNKNOWN = Footprint((("*", "write"),))
+#: What it touches is known when it has happened; before, it gets in the way of everything.
+UNKNOWN = EVERYTHING
 
 
 class Act(Option):
     """One thing that can happen: a request goes on, a process is started, a fault strikes.
 
     ``since`` is the step after which it was possible: what was possible first comes first.
+    ``touches`` is what it touches in any case, besides what comes of it.
     """
 
-    __slots__ = ("_label", "perform", "since")
+    __slots__ = ("_label", "perform", "since", "touches")
 
     def __init__(
         self,
@@ -26,12 +28,14 @@ class Act(Option):
         kind: str,
         lane: str,
         since: int,
+        touches: tuple[Touch, ...] = tuple(EVERYTHING),
         parent: Option | None = None,
     ) -> None:
         super().__init__(kind=kind, lane=lane, footprint=UNKNOWN)
         self._label = label
         self.perform = perform
         self.since = since
+        self.touches = touches
         if parent is not None:
             self.born_of(parent)
 

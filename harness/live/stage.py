@@ -20,8 +20,20 @@ from harness.findings.finding import Violation
 from harness.history import Event, History, digest
 from harness.invariants import Judge
 from harness.live import companions, servers
+from harness.live.channels import past_the_gate
 from harness.live.client import ServerError
 from harness.live.databases import Database
+from harness.live.footprints import (
+    EVERYTHING,
+    WRITE,
+    Footprints,
+    Happened,
+    Touch,
+    life_of,
+    memory_of,
+    of_lane,
+    of_service,
+)
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import Lane
@@ -36,7 +48,7 @@ from harness.live.world import LiveWorld
 from harness.scenario import LostAnswerFault, RestartFault, Scenario
 from harness.schedule import choices
 from harness.schedule.books import Ending, Limits
-from harness.schedule.choices import Option, labels
+from harness.schedule.choices import Footprint, Option, labels
 from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
 
 NEMESIS = "nemesis"
@@ -81,6 +93,10 @@ class LiveStage:
         self._acts: dict[tuple[object, ...], Act] = {}
         self._latest: dict[str, Act] = {}
         self._told_ends: set[str] = set()
+        self._now = Happened()
+        #: What happened in steps of which nobody has asked yet what they touched.
+        self._happened: list[Happened] = []
+        self._footprints: Footprints | None = None
         self._server: servers.Server | None = None
         self._database: Database | None = None
 
@@ -151,7 +167,19 @@ class LiveStage:
             return
         self.applied.append(option)
         self._latest[option.lane] = option
+        self.world.asked.clear()
+        self._now = Happened(option.touches)
         self._happen(option.perform)
+        self._happened.append(self._now)
+
+    def touched(self) -> Footprint:
+        """What the last step touched, and the rules that judged it."""
+        if self._footprints is None:
+            assert self._database is not None
+            self._footprints = Footprints(self._database.reader)
+        self._footprints.clouded |= bool(past_the_gate(self.gate))
+        happened, self._happened = self._happened, []
+        return self._footprints.after(happened, self.world, self.judge.invariants)
 
     def _happen(self, perform: Callable[[], None]) -> None:
         """Let something happen, wait until everybody is at rest, and tell what came of it."""
@@ -216,6 +244,7 @@ class LiveStage:
                 kind=choices.OPERATION,
                 lane=lane.name,
                 since=len(self.applied),
+                touches=of_lane(lane),
                 parent=self._latest.get(lane.name),
             )
         return self._acts[key]
@@ -223,12 +252,16 @@ class LiveStage:
     def _of_service(self, service: Incarnations) -> list[Act]:
         name, found, count = service.name, list[Act](), len(service.lives)
         service.notice()
+        changes = of_service(name)
         if service.may_start and count:
             text = f"start {name}#{count + 1}"
-            found.append(self._deed(("start", name, count), text, lambda: self._start(service)))
+            key = ("start", name, count)
+            found.append(self._deed(key, text, lambda: self._start(service), changes))
         if service.term_due:
-            text = f"SIGTERM to {service.living[0].name}"
-            found.append(self._deed(("term", name, count), text, lambda: self._terminate(service)))
+            old = service.living[0]
+            key, text = ("term", name, count), f"SIGTERM to {old.name}"
+            told = (*changes, memory_of(old))
+            found.append(self._deed(key, text, lambda: self._terminate(service), told))
         if (paused := service.paused) is not None:
             text = f"continue {paused.name}"
             found.append(self._deed(("continue", name, count), text, lambda: self._go_on(paused)))
@@ -236,14 +269,20 @@ class LiveStage:
             if life.sleeps is not None and life.sleeps.held:
                 key = ("sleep", life.name, life.sleeps.over)
                 wake = partial(self._wake, life.name, life.sleeps)
-                found.append(self._deed(key, f"{life.name} has slept", wake))
+                found.append(self._deed(key, f"{life.name} has slept", wake, (memory_of(life),)))
         if self._faults_left and service.restartable:
             for fault in self.scenario.faults:
                 if isinstance(fault, RestartFault) and fault.service == name:
                     found += [self._strike_of(service, kind) for kind in fault.kinds]
         return found
 
-    def _deed(self, key: tuple[object, ...], text: str, perform: Callable[[], None]) -> Act:
+    def _deed(
+        self,
+        key: tuple[object, ...],
+        text: str,
+        perform: Callable[[], None],
+        touches: tuple[Touch, ...] = (EVERYTHING,),
+    ) -> Act:
         if key not in self._acts:
             self._acts[key] = Act(
                 f"{NEMESIS}: {text}",
@@ -251,13 +290,20 @@ class LiveStage:
                 kind=choices.OPERATION,
                 lane=NEMESIS,
                 since=len(self.applied),
+                touches=touches,
             )
         return self._acts[key]
 
     def _strike_of(self, service: Incarnations, kind: str) -> Act:
         key = ("fault", service.name, kind, len(service.lives))
         text = f"{kind} restart of {service.name}" if kind != "pause" else f"pause {service.name}"
-        act = self._deed(key, text, lambda: self._strike(service, kind))
+        touches = (*of_service(service.name), ("faults", WRITE))
+        if kind in ("crash", "stop"):
+            (old,) = service.living
+            touches += (memory_of(old), (life_of(old), WRITE))
+        if kind == "pause":
+            touches = (EVERYTHING,)
+        act = self._deed(key, text, lambda: self._strike(service, kind), touches)
         act.kind = choices.FAULT
         return act
 
@@ -267,6 +313,7 @@ class LiveStage:
         self.gate.release(lane)
 
     def _close(self, lane: Lane) -> None:
+        self._now.closed.append(lane)
         self.gate.leave(lane)
         self._emit("note", "the connection closes", lane=lane.process.name, peer=lane.peer.name)
 
@@ -308,6 +355,9 @@ class LiveStage:
         """Write down what a step did: the requests that were answered, and what that changed."""
         mine = self.applied[-1].lane if self.applied else ""
         done, self.gate.completions = self.gate.completions, []
+        self._now.answered += [(each.lane, each.request, each.answer) for each in done]
+        waiting = [lane for lane in self.settler.newly_blocked if lane.running is not None]
+        self._now.waiting += [(lane, lane.running) for lane in waiting if lane.running is not None]
         for each in sorted(done, key=lambda one: (one.lane.name != mine, one.lane.name)):
             if not each.request.visible:
                 continue
@@ -327,6 +377,7 @@ class LiveStage:
         for process in self.gate.processes:
             if not process.alive and process.name not in self._told_ends:
                 self._told_ends.add(process.name)
+                self._now.ended.append(process)
                 name = process.name
                 self._emit("phase", "stopped", lane=name, resource=name, after="stopped")
         if self.applied and done and all(each.answer.transaction != "I" for each in done):

@@ -62,6 +62,8 @@ class LiveWorld(Judged):
         self.readers: dict[str, Callable[[str], str]] = {}
         self.values: dict[str, str] = {}
         self.client: Client | None = None
+        #: What rules have asked for since a step began: names of observed values, queries.
+        self.asked: list[tuple[str, str]] = []
 
     def database(self, schema: str) -> None:
         """The SQL that makes the database as every run finds it."""
@@ -136,19 +138,23 @@ class LiveWorld(Judged):
         """What an observed query said last: one value, or rows joined by semicolons."""
         if name not in self.observed:
             raise closest(name, self.observed, kind="observed value")
+        self.asked.append(("observed", name))
         return self.values.get(name, "")
 
     def query(self, sql: str) -> list[Row]:
         """The rows of a query of a rule, as text; only what is committed is seen."""
         if self.client is None:
             raise UsageError("a rule may query while a run goes on, not before")
+        self.asked.append(("query", sql))
         return self.client.query(sql)
 
     def read_observed(self) -> list[tuple[str, str, str]]:
         """What has changed of the observed values: name, before, after."""
         changed: list[tuple[str, str, str]] = []
+        assert self.client is not None
         for name, (of, query) in self.observed.items():
-            after = shown(self.query(query)) if of == DATABASE else self.readers[of](query)
+            of_database = of == DATABASE
+            after = shown(self.client.query(query)) if of_database else self.readers[of](query)
             before = self.values.get(name, "")
             if before != after:
                 self.values[name] = after

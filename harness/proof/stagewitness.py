@@ -1,6 +1,6 @@
 """One run of a scenario that is not simulated, watched step by step by whoever proves.
 
-All that is known of a step is the footprint of its option. There is no virtual time, so the bound
+What a step touched the stage says, when it has happened. There is no virtual time, so the bound
 keeps nothing out but faults.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.invariants import Judge, Moment
+from harness.invariants import Judge, Moment, takes_one
 from harness.proof.bounds import Bound
-from harness.proof.resources import EVERYTHING, Touch
+from harness.proof.resources import EVERYTHING, WRITE, Touch
 from harness.scenario import Scenario
 from harness.schedule.books import Ending
 from harness.schedule.choices import Option
@@ -55,8 +55,18 @@ class StageWitness:
 
     def watch(self, option: Option) -> tuple[list[Touch], list[Touch]]:
         """Make an option happen, let the rules judge it, and say what it touched."""
+        mark = len(self.stage.history)
         self.apply(option)
-        return list(option.footprint) or [EVERYTHING], []
+        touches = list(self.stage.touched())
+        if self.judge.every_step:
+            touches.append(EVERYTHING)
+        if len(self.stage.history) > mark:
+            touches += [
+                (f"rules/{rule.name}", WRITE)
+                for rule in self.judge.invariants
+                if rule.at_end and takes_one(rule.check)
+            ]
+        return touches, []
 
     def end(self) -> None:
         """Judge the ending of a run that is over."""

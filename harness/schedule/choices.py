@@ -50,6 +50,8 @@ def _covers(one: str, other: str) -> bool:
 
 
 NOTHING = Footprint()
+#: What nobody has analysed gets in the way of everything else.
+EVERYTHING = Footprint((("*", "write"),))
 
 
 def reads(*resources: str) -> Footprint:

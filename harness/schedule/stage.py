@@ -13,7 +13,7 @@ from harness.findings.finding import Fact, Violation
 from harness.history import Event, History
 from harness.invariants import Judge
 from harness.schedule.books import Ending, Limits
-from harness.schedule.choices import Option
+from harness.schedule.choices import Footprint, Option
 
 #: The rules that every scenario has, in the words of a report.
 STUCK = "When no lane can run and no timer is pending, nothing will ever happen again."
@@ -76,6 +76,9 @@ class Stage(Protocol):
 
     def summary(self) -> Summary:
         """What the run adds up to; asked before the system is left."""
+
+    def touched(self) -> Footprint:
+        """What the last step touched, with the rules that judged it, for those who trade places."""
 
     @property
     def clock(self) -> Clock:

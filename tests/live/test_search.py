@@ -11,9 +11,11 @@ from harness.campaign import NOT_DETERMINISTIC, Plan, explore
 from harness.cli import main
 from harness.engine import execute
 from harness.errors import UntrustworthyError
+from harness.live.footprints import Footprints
 from harness.proof.bounds import Bound
 from harness.proof.errands import Errand, Subject, observe
 from harness.proof.explorer import Explorer
+from harness.schedule.choices import EVERYTHING
 from harness.schedule.strategies.portfolio import Rotation
 from harness.schedule.strategies.protocol import Seen
 from tests.live.deployments import funding, moody
@@ -58,7 +60,10 @@ def test_the_atomic_update_holds_under_the_order_that_breaks_the_other() -> None
 
 
 @walls
-def test_an_exhaustive_search_is_closed_and_makes_every_order_once() -> None:
+def test_an_exhaustive_search_is_closed_and_makes_every_order_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Footprints, "after", lambda *_: EVERYTHING)
     subject = Subject(funding, 0, {}, Bound())
     explorer = Explorer(subject)
     explorer.past_violations = True
