@@ -51,12 +51,10 @@ class Settler:
         while True:
             if time.monotonic() > deadline:
                 raise RefusedError(self._restless())
-            # Asked first: what a connection had locked is free when its backend is gone, no sooner.
-            gone = gate.backends_gone(gate.lanes)
             if gate.pump() or self._cancel() or self._pass_invisible() or not self._resolve():
                 continue
             version, self._uncontrolled = gate.version, ""
-            if not gone or not self._at_rest():
+            if not self._at_rest():
                 gate.pump(PROCESS_PAUSE_S)
                 continue
             if gate.pump() or gate.version != version:
@@ -138,6 +136,8 @@ class Settler:
 
     def _at_rest(self) -> bool:
         gate = self.gate
+        if not gate.backends_gone(gate.lanes):
+            return False
         for lane in gate.lanes:
             # Who listens may be told something at any moment, but not while it sleeps.
             if (

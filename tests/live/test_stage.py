@@ -76,25 +76,6 @@ def test_who_waits_for_a_lock_is_no_option_and_goes_on_when_it_is_released() -> 
     assert last(made, "hands") == "hw,"
 
 
-def test_a_lock_is_free_when_the_backend_of_a_closed_connection_is_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What is seen of the locks may be older than the end of who held them."""
-    real = Settler._resolve
-
-    def late(settler: Settler) -> bool:
-        resolved = real(settler)
-        for lane in settler.gate.lanes:
-            if lane.server is None and lane.backend is not None:
-                select.select([lane.backend], [], [], 5.0)
-        return resolved
-
-    monkeypatch.setattr(Settler, "_resolve", late)
-    scenario = scripted({"h": ["begin", hand("h")], "w": [hand("w")]})
-    made = run(scenario, "h#1.0: update", "w#1.0: update", "h#1.0: the connection closes")
-    assert made.ending.kind == "finished" and last(made, "hands") == "w,"
-
-
 @pytest.mark.parametrize("order", ["xyz", "zyx"])
 def test_several_who_wait_for_one_row_get_it_in_the_order_in_which_they_came(order: str) -> None:
     waiters = {letter: [hand(letter)] for letter in "xyz"}
