@@ -24,8 +24,9 @@ def past_the_gate(gate: Gate) -> str:
     """Who talks past a gate at this moment, and where; empty if nobody does."""
     for process in gate.processes:
         if process.alive:
-            ports = [lane.port for lane in gate.lanes if lane.process is process]
-            if told := channel_of(process.pid, process.pidfd, ports):
+            ports = {lane.port for lane in gate.lanes if lane.process is process}
+            ports |= {lane.server_ports[0] for lane in gate.lanes if lane.server_process is process}
+            if told := channel_of(process.pid, process.pidfd, ports | {process.port}):
                 return f"{process.name} has {told}"
     return ""
 

@@ -13,11 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from harness.invariants import Invariant
-from harness.live.lanes import Lane
+from harness.live.lanes import DATABASE, Lane
 from harness.live.parameters import Parameter, bound
+from harness.live.ports import Answer, Request
 from harness.live.processes import Process
 from harness.live.sql import COMMIT, ROLLBACK, UNDO, Reader, Rows, Statement, resource
-from harness.live.wire import EXTENDED, FLUSH, QUERY, Answer, Request
+from harness.live.wire import EXTENDED, FLUSH, QUERY
+from harness.live.wire import Answer as SqlAnswer
 from harness.live.world import LiveWorld
 from harness.schedule.choices import Footprint
 
@@ -54,6 +56,8 @@ def life_of(process: Process) -> str:
 
 def of_lane(lane: Lane) -> tuple[Touch, ...]:
     """What every step of a connection touches: it is its next one, and its process still lives."""
+    if lane.peer.name != DATABASE:
+        return (EVERYTHING,)
     return ((f"lane/{lane.name}", WRITE), (life_of(lane.process), READ))
 
 
@@ -79,7 +83,11 @@ class Footprints:
         touches: set[Touch] = set()
         for happened in steps:
             touches = self._of(happened)
-        changed = {name for name, sql in world.observed.items() if self._shows(touches, sql)}
+        changed = {
+            name
+            for name, (of, query) in world.observed.items()
+            if (of == DATABASE and self._shows(touches, query)) or EVERYTHING in touches
+        }
         touches |= {(f"observed/{name}", WRITE) for name in changed}
         # Rules keep records of their own.
         touches |= {(f"rules/{rule.name}", WRITE) for rule in rules if changed & set(rule.on)}
@@ -95,10 +103,14 @@ class Footprints:
             # Of a deadlock the victim is who closes the circle: whoever holds what is waited for.
             touches |= _locked(self._held.get(lane.name, ()))
         for lane, request, answer in happened.answered:
+            touches.add(memory_of(lane.process))
+            if lane.peer.name != DATABASE:
+                touches.add(EVERYTHING)
+                self.clouded |= lane.peer.watched  # whoever was asked goes on as it likes
+                continue
             if request.visible:
                 touches |= self._asked(request)
             touches |= self._answered(lane, request, answer)
-            touches.add(memory_of(lane.process))
         for lane in happened.closed:
             touches |= _locked(self._held.pop(lane.name, ()))
         for process in happened.ended:
@@ -163,7 +175,8 @@ class Footprints:
             return set()
         touches = _locked(held)
         if answer.transaction == "I":
-            if not answer.error and ROLLBACK not in deeds:
+            failed = isinstance(answer, SqlAnswer) and answer.error
+            if not failed and ROLLBACK not in deeds:
                 touches |= {(f"rows/{each}", WRITE) for each in held}
             self._held[lane.name] = set()
         return touches

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.invariants import Judge, Moment, takes_one
+from harness.invariants import Judge, Moment
 from harness.proof.bounds import Bound
 from harness.proof.resources import EVERYTHING, WRITE, Touch
 from harness.scenario import Scenario
@@ -64,7 +64,7 @@ class StageWitness:
             touches += [
                 (f"rules/{rule.name}", WRITE)
                 for rule in self.judge.invariants
-                if rule.at_end and takes_one(rule.check)
+                if rule.takes_history
             ]
         return touches, []
 
