@@ -66,6 +66,14 @@ def of_service(name: str) -> tuple[Touch, ...]:
     return ((f"service/{name}", WRITE), (f"life/{name}/*", READ))
 
 
+def of_strike(kind: str, old: Process) -> tuple[Touch, ...]:
+    """What a fault touches that strikes a service; a stopped process may keep anything waiting."""
+    restart = (*of_service(old.service), ("faults", WRITE))
+    if kind in ("crash", "stop"):
+        return (*restart, memory_of(old), (life_of(old), WRITE))
+    return restart if kind in ("rolling", "overlap") else (EVERYTHING,)
+
+
 class Footprints:
     """Follows the transactions of one run, step by step."""
 
@@ -111,6 +119,9 @@ class Footprints:
             if request.visible:
                 touches |= self._asked(request)
             touches |= self._answered(lane, request, answer)
+            if lane.loses:
+                touches.add(EVERYTHING)  # its connection is cut, and what it holds is free
+                self._held.pop(lane.name, None)
         for lane in happened.closed:
             touches |= _locked(self._held.pop(lane.name, ()))
         for process in happened.ended:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from harness.live.footprints import Touch
-from harness.schedule.choices import EVERYTHING, FAULT, ORPHAN, Option
+from harness.live.footprints import EVERYTHING, Touch, of_lane
+from harness.live.lanes import Lane
+from harness.schedule.choices import FAULT, OPERATION, ORPHAN, Footprint, Option
+
+NEMESIS = "nemesis"
 
 #: What it touches is known when it has happened; before, it gets in the way of everything.
-UNKNOWN = EVERYTHING
+UNKNOWN = Footprint((EVERYTHING,))
 
 
 class Act(Option):
@@ -28,7 +31,7 @@ class Act(Option):
         kind: str,
         lane: str,
         since: int,
-        touches: tuple[Touch, ...] = tuple(EVERYTHING),
+        touches: tuple[Touch, ...] = (EVERYTHING,),
         parent: Option | None = None,
     ) -> None:
         super().__init__(kind=kind, lane=lane, footprint=UNKNOWN)
@@ -58,3 +61,48 @@ class Act(Option):
     def place(self) -> tuple[bool, bool, int, str]:
         """Where it stands in the canonical order."""
         return (self.kind == FAULT, self.kind == ORPHAN, self.since, self._label)
+
+
+class Acts:
+    """The options of one run: as long as something is possible, it is the same option."""
+
+    def __init__(self, applied: Sequence[Option]) -> None:
+        self._applied = applied
+        self._known: dict[tuple[object, ...], Act] = {}
+        #: What each connection did last.
+        self.latest: dict[str, Act] = {}
+
+    def of_lane(
+        self, key: tuple[object, ...], lane: Lane, text: str, perform: Callable[[], None]
+    ) -> Act:
+        """What can happen to a connection."""
+        if key not in self._known:
+            self._known[key] = Act(
+                f"{lane.name}: {text}",
+                perform,
+                kind=OPERATION,
+                lane=lane.name,
+                since=len(self._applied),
+                touches=of_lane(lane),
+                parent=self.latest.get(lane.name),
+            )
+        return self._known[key]
+
+    def of_nemesis(
+        self,
+        key: tuple[object, ...],
+        text: str,
+        perform: Callable[[], None],
+        touches: tuple[Touch, ...] = (EVERYTHING,),
+    ) -> Act:
+        """What can happen to a process; unless it is said, it touches everything."""
+        if key not in self._known:
+            self._known[key] = Act(
+                f"{NEMESIS}: {text}",
+                perform,
+                kind=OPERATION,
+                lane=NEMESIS,
+                since=len(self._applied),
+                touches=touches,
+            )
+        return self._known[key]

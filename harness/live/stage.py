@@ -23,21 +23,11 @@ from harness.live import companions, servers
 from harness.live.channels import past_the_gate
 from harness.live.client import ServerError
 from harness.live.databases import Database
-from harness.live.footprints import (
-    EVERYTHING,
-    WRITE,
-    Footprints,
-    Happened,
-    Touch,
-    life_of,
-    memory_of,
-    of_lane,
-    of_service,
-)
+from harness.live.footprints import Footprints, Happened, memory_of, of_service, of_strike
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import Lane
-from harness.live.options import Act
+from harness.live.options import NEMESIS, Act, Acts
 from harness.live.peers import database_peer, why_stuck
 from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
 from harness.live.processes import Process
@@ -51,7 +41,6 @@ from harness.schedule.books import Ending, Limits
 from harness.schedule.choices import Footprint, Option, labels
 from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
 
-NEMESIS = "nemesis"
 #: How much of a statement a label shows.
 TEXT_MAX = 72
 #: What is said of who was struck.
@@ -90,8 +79,8 @@ class LiveStage:
         self.services: dict[str, Incarnations] = {}
         self._faults_left = scenario.faults_max
         self._writes = self._overlapped = 0
-        self._acts: dict[tuple[object, ...], Act] = {}
-        self._latest: dict[str, Act] = {}
+        acts = self._acts = Acts(self.applied)
+        self._act, self._deed = acts.of_lane, acts.of_nemesis
         self._told_ends: set[str] = set()
         self._now = Happened()
         #: What happened in steps of which nobody has asked yet what they touched.
@@ -166,7 +155,7 @@ class LiveStage:
             self.ending = Ending("step limit", f"{self.limits.steps:,} steps without finishing")
             return
         self.applied.append(option)
-        self._latest[option.lane] = option
+        self._acts.latest[option.lane] = option
         self.world.asked.clear()
         self._now = Happened(option.touches)
         self._happen(option.perform)
@@ -234,21 +223,6 @@ class LiveStage:
             found.append(act)
         return found
 
-    def _act(
-        self, key: tuple[object, ...], lane: Lane, text: str, perform: Callable[[], None]
-    ) -> Act:
-        if key not in self._acts:
-            self._acts[key] = Act(
-                f"{lane.name}: {text}",
-                perform,
-                kind=choices.OPERATION,
-                lane=lane.name,
-                since=len(self.applied),
-                touches=of_lane(lane),
-                parent=self._latest.get(lane.name),
-            )
-        return self._acts[key]
-
     def _of_service(self, service: Incarnations) -> list[Act]:
         name, found, count = service.name, list[Act](), len(service.lives)
         service.notice()
@@ -276,33 +250,10 @@ class LiveStage:
                     found += [self._strike_of(service, kind) for kind in fault.kinds]
         return found
 
-    def _deed(
-        self,
-        key: tuple[object, ...],
-        text: str,
-        perform: Callable[[], None],
-        touches: tuple[Touch, ...] = (EVERYTHING,),
-    ) -> Act:
-        if key not in self._acts:
-            self._acts[key] = Act(
-                f"{NEMESIS}: {text}",
-                perform,
-                kind=choices.OPERATION,
-                lane=NEMESIS,
-                since=len(self.applied),
-                touches=touches,
-            )
-        return self._acts[key]
-
     def _strike_of(self, service: Incarnations, kind: str) -> Act:
         key = ("fault", service.name, kind, len(service.lives))
         text = f"{kind} restart of {service.name}" if kind != "pause" else f"pause {service.name}"
-        touches = (*of_service(service.name), ("faults", WRITE))
-        if kind in ("crash", "stop"):
-            (old,) = service.living
-            touches += (memory_of(old), (life_of(old), WRITE))
-        if kind == "pause":
-            touches = (EVERYTHING,)
+        touches = of_strike(kind, service.living[0])
         act = self._deed(key, text, lambda: self._strike(service, kind), touches)
         act.kind = choices.FAULT
         return act
@@ -356,8 +307,8 @@ class LiveStage:
         mine = self.applied[-1].lane if self.applied else ""
         done, self.gate.completions = self.gate.completions, []
         self._now.answered += [(each.lane, each.request, each.answer) for each in done]
-        waiting = [lane for lane in self.settler.newly_blocked if lane.running is not None]
-        self._now.waiting += [(lane, lane.running) for lane in waiting if lane.running is not None]
+        blocked = self.settler.newly_blocked
+        self._now.waiting += [(lane, lane.running) for lane in blocked if lane.running is not None]
         for each in sorted(done, key=lambda one: (one.lane.name != mine, one.lane.name)):
             if not each.request.visible:
                 continue
@@ -370,10 +321,10 @@ class LiveStage:
                 value=str(each.answer),
                 peer=peer,
             )
-        for lane in sorted(self.settler.newly_blocked, key=lambda one: one.name):
+        for lane in sorted(blocked, key=lambda one: one.name):
             if lane.blocked:
                 self._emit("note", "waits for a lock", lane=lane.process.name, peer="database")
-        self.settler.newly_blocked.clear()
+        blocked.clear()
         for process in self.gate.processes:
             if not process.alive and process.name not in self._told_ends:
                 self._told_ends.add(process.name)
