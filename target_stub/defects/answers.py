@@ -102,7 +102,8 @@ BUGS: Mapping[str, Bug] = {
             "the book, which can change between the two, and took"
         ),
         family="plan applied after a one-time check",
-        budget=1000,
+        budget=100,
+        scenario="makers",
         replaces={Matching: LooksAtItsOwnNews},
     ),
 }

@@ -169,7 +169,7 @@ BUGS: Mapping[str, Bug] = {
             "second time"
         ),
         family="executed twice on redelivery",
-        budget=200,
+        budget=600,
         scenario=SCENARIO,
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: PaysUnderItsOwnName},
