@@ -211,7 +211,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         ("judged", _counts(statistics.judged, unit=" times")),
     ]
     never = ", ".join(statistics.never_judged)
-    facts += [("never judged", never)] if never else []
+    facts += [("not judged", never)] if never else []
     facts += [("unknown", f"{name}: {reason}") for name, reason in statistics.unknown.items()]
     facts.append(("reached", _counts(statistics.reached)))
     facts.append(("not reached", ", ".join(statistics.never_reached)))
