@@ -184,7 +184,7 @@ def statistics_text(result: Result, *, ascii: bool = False) -> str:
     lines = [summary(result)]
     facts = _facts(result) if statistics.schedules else []
     for heading, text in [*facts, *_regressions(result)]:
-        first = f"  {heading:<12}"
+        first = f"  {heading:<11} "
         lines += wrapped(text, 80, indent=first, hanging=" " * len(first))
     if result.ended_by:
         lines.append(f"  {'ended by':<12}{result.ended_by}")
