@@ -84,6 +84,7 @@ class Incarnations:
             directory=tempfile.gettempdir(),
             port=own,
             housekeeps=self.recipe.housekeeping,
+            boot=self.recipe.boot,
         )
         self.lives.append(process)
         self.gate.admit(process)
