@@ -27,8 +27,8 @@ _PR_SET_PDEATHSIG = 1
 _MESSAGE_MAX = 1 << 20
 #: How long a fork server may take to answer, in seconds; at first it imports libraries.
 ANSWER_WAIT_S = 60.0
-COLD, FORKED = "cold", "forked"
-BOOTS = (COLD, FORKED)
+COLD, FORKED, PREWARMED, KEPT = "cold", "forked", "prewarmed", "kept"
+BOOTS = (COLD, FORKED, PREWARMED, KEPT)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -68,7 +68,7 @@ def launch(boot: str, what: Launch) -> Launched:
     """Start a process by one of :data:`BOOTS`."""
     if boot not in BOOTS:
         raise closest(boot, BOOTS, kind="way to start a service")
-    return _cold(what) if boot == COLD else _forked(what)
+    return _forked(what) if boot == FORKED else _cold(what)
 
 
 def _cold(what: Launch) -> Launched:

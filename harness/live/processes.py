@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.live import quiescence, sleeps
-from harness.live.launching import COLD, Launch, launch
+from harness.live.launching import COLD, KEPT, Launch, launch
 
 #: How much of what a process writes is kept, and how much it may write at all, in bytes.
 KEPT_MAX, WRITTEN_MAX = 20_000, 8_000_000
@@ -49,6 +49,9 @@ class Process:
         #: nothing that others see.
         self.port = port
         self.housekeeps = housekeeps
+        #: Whether it stops itself when it is done, and has done so.
+        self.stops_itself = boot == KEPT
+        self.rests = False
         #: Signals that we sent it; a process that dies of one has not failed.
         self.signals: list[int] = []
         #: Whether it was stopped (SIGSTOP), and what it waited for then.
@@ -95,6 +98,21 @@ class Process:
         self.paused = False
         self.send(signal.SIGCONT)
 
+    def rest(self) -> None:
+        """It has stopped itself: for this run it has ended."""
+        self.rests, self.status = True, 0
+
+    def begin_again(self) -> None:
+        """Let it go on as if it had just been started."""
+        self.rests, self.status, self.paused = False, None, False
+        self.connections = self.written = 0
+        self._kept.clear()
+        self.before = quiescence.NOTHING
+        if self.sleeps is not None:
+            self.sleeps.over = 0
+        self.send(signal.SIGCONT)
+        self.signals = []
+
     def read_output(self) -> bool:
         """Take in what it has written; whether more may come."""
         try:
@@ -133,7 +151,9 @@ class Process:
         return ": ".join([how, *last])
 
     def end(self) -> None:
-        """Kill it and all that is in its session, and wait until it is gone."""
+        """Kill it and all that is in its session, and wait until it is gone, unless it rests."""
+        if self.rests:
+            return
         if self.alive:
             for each in quiescence.session_members(self.pid).get(self.pid, ()):
                 _kill(each, session=self.pid)

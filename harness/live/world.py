@@ -16,7 +16,7 @@ from harness.invariants import Judge
 from harness.judged import Judged
 from harness.live.client import Client, Row
 from harness.live.lanes import DATABASE
-from harness.live.launching import BOOTS, COLD
+from harness.live.launching import BOOTS, COLD, KEPT, PREWARMED
 from harness.live.protocols import check_protocol
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,12 +92,19 @@ class LiveWorld(Judged):
         Whom others ask ``listens`` by a protocol (``http``), at {HOST} and {PORT} of its own
         environment; every other service finds a service ``ledger`` at {LEDGER_URL}, {LEDGER_HOST}
         and {LEDGER_PORT}, through the gate. ``housekeeping`` says that the timers of its event loop
-        change nothing that others see. ``boot="forked"`` forks a service written in Python from a
-        process that has imported its libraries, which is many times as fast.
+        change nothing that others see.
+
+        ``boot`` is how it comes to be. ``cold`` works with everything. ``forked`` forks a service
+        written in Python from a process that has imported its libraries. ``prewarmed`` starts the
+        next one while this run goes on; it waits at its first connection. ``kept`` never starts
+        it again: a service that is done closes its connections, stops itself (SIGSTOP), and begins
+        from the beginning when it goes on.
         """
         self._name(name)
         if boot not in BOOTS:
             raise closest(boot, BOOTS, kind="way to start a service")
+        if listens and boot in (PREWARMED, KEPT):
+            raise UsageError(f"{name} listens, so it is started cold or forked, not {boot}")
         if listens:
             check_protocol(listens)
         self.recipes[name] = Recipe(

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,56 @@ import pytest
 from harness.engine import execute
 from harness.errors import UsageError
 from harness.live import launching
-from harness.live.launching import COLD, FORKED, parsed
+from harness.live.launching import COLD, FORKED, KEPT, PREWARMED, parsed
 from harness.live.processes import Process
-from tests.live.deployments import hand, scripted
+from harness.live.scenario import live_restart, live_scenario
+from harness.live.stage import LiveStage
+from harness.live.world import LiveWorld
+from harness.schedule.books import Ending
+from harness.schedule.choices import Chooser, Option
+from tests.live.deployments import hand, python, rules, scripted
 
+CRASH = "nemesis: crash restart of f"
 walls = pytest.mark.usefixtures("walls")
 
 
 @walls
-def test_a_forked_service_does_what_a_cold_one_does() -> None:
+def test_a_service_does_the_same_whether_cold_or_forked_or_prewarmed() -> None:
     script = {"a": ["sleep:3600", hand("a"), "begin", hand("b"), "exit:3"], "b": [hand("c")]}
-    made = [execute(scripted(script, boot=boot), seed=0, recorded=True) for boot in (COLD, FORKED)]
-    assert made[0].taken == made[1].taken
-    assert made[0].digest == made[1].digest
-    told = [[each.message for each in run.violations] for run in made]
-    assert told[0] == told[1] == ["a#1 exited with 3: a bad day"]
+    boots = (COLD, FORKED, PREWARMED, PREWARMED)  # the second one has waited since the first run
+    made = [execute(scripted(script, boot=boot), seed=0, recorded=True) for boot in boots]
+    assert len({run.taken for run in made}) == 1
+    assert len({run.digest for run in made}) == 1
+    told = {tuple(each.message for each in run.violations) for run in made}
+    assert told == {("a#1 exited with 3: a bad day",)}
+
+
+@walls
+def test_a_service_that_is_kept_lives_through_many_runs() -> None:
+    @live_scenario(name="live-kept", faults=[live_restart("f", kinds=["crash", "overlap"])])
+    def kept(world: LiveWorld) -> None:
+        rules(world)
+        world.service("f", **python("kept", "1"), boot=KEPT)
+
+    def processes(choose: Chooser) -> tuple[str, list[tuple[str, int]]]:
+        with kept.stage(kept, seed=0, variant={}) as stage:  # type: ignore[misc]
+            assert isinstance(stage, LiveStage)
+            while options := stage.options():
+                stage.apply(options[choose(options, stage.steps)])
+            assert stage.ending == Ending("finished"), stage.ending
+            return stage.digest(), [(each.name, each.pid) for each in stage.gate.processes]
+
+    def overlap(options: Sequence[Option], step: int) -> int:
+        return len(options) - 1 if step == 0 else 0
+
+    def crash(options: Sequence[Option], step: int) -> int:
+        return [each.label for each in options].index(CRASH) if step == 1 else 0
+
+    first, second = processes(overlap), processes(overlap)
+    assert first == second and len(first[1]) == 2
+    killed, after = processes(crash), processes(overlap)
+    assert killed[1][0] == first[1][0] and after[0] == first[0]
+    assert after[1][0] != first[1][0] and after[1][1] == first[1][1]
 
 
 @walls
