@@ -19,9 +19,10 @@ from http.client import HTTPConnection, HTTPException
 
 from harness.errors import UntrustworthyError, UsageError
 from harness.live.incarnations import environment_of, replaced
+from harness.live.launching import dies_with_us
 from harness.live.places import LOOPBACK, reserve
 from harness.live.ports import Peer
-from harness.live.processes import KEPT_MAX, dies_with_us
+from harness.live.processes import KEPT_MAX
 from harness.live.protocols import framing
 from harness.live.quiescence import Sockets
 from harness.live.world import ServerRecipe

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from harness.errors import RefusedError
@@ -47,28 +47,40 @@ class Gate:
 
     # --- who is there ------------------------------------------------------------------------
 
-    def listen(self, name: str, service: str) -> dict[str, int]:
+    def listen(self, service: str) -> dict[str, socket.socket]:
         """New ports of the loopback interface for an incarnation: one for each peer but itself."""
-        ports: dict[str, int] = {}
+        found: dict[str, socket.socket] = {}
         for peer in self.peers:
             if peer.name != service:
                 listener = socket.create_server((LOOPBACK, 0), backlog=CONNECTIONS_MAX)
                 listener.setblocking(False)
-                self._listeners[name, peer.name] = listener
-                ports[peer.name] = listener.getsockname()[1]
-        return ports
+                found[peer.name] = listener
+        return found
 
-    def admit(self, process: Process) -> None:
+    def admit(self, process: Process, listeners: Mapping[str, socket.socket]) -> None:
         """Let an incarnation use its ports, and watch it."""
         self.processes.append(process)
         for peer in self.peers:
-            if (listener := self._listeners.get((process.name, peer.name))) is not None:
+            if (listener := listeners.get(peer.name)) is not None:
+                self._listeners[process.name, peer.name] = listener
                 accept = partial(self._accept, process, peer, listener)
                 self._watch(listener.fileno(), accept)
         self._watch(process.output.fileno(), partial(self._written, process))
         self._watch(process.pidfd, partial(self._ended, process))
         if process.sleeps is not None:
             self._watch(process.sleeps.listener, partial(self._sleeps, process.sleeps))
+
+    def part_from(self, process: Process) -> None:
+        """A process rests: watch it no more, and leave its ports to whoever wakes it."""
+        self.version += 1
+        process.rest()
+        numbers = [process.pidfd, process.output.fileno()]
+        numbers += [process.sleeps.listener] if process.sleeps is not None else []
+        for peer in self.peers:
+            if (listener := self._listeners.pop((process.name, peer.name), None)) is not None:
+                numbers.append(listener.fileno())
+        for number in numbers:
+            self._forget(number)
 
     def _watch(self, number: int, handler: Callable[[int], None]) -> None:
         self._handlers[number] = handler

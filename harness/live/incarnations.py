@@ -7,13 +7,17 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from harness.errors import closest
+from harness.live import readiness
 from harness.live.gate import Gate
 from harness.live.lanes import DATABASE
+from harness.live.launching import KEPT, PREWARMED
 from harness.live.places import LOOPBACK, reserve
 from harness.live.ports import COMING, LISTENS, NEVER, Peer, Port
 from harness.live.processes import Process
+from harness.live.readiness import Ready
 from harness.live.world import Recipe
 
 #: How a real service can be restarted: SIGKILL and start; SIGTERM, and start when it is gone;
@@ -34,6 +38,7 @@ class Incarnations:
         self.gate = gate
         self.lives: list[Process] = []
         self._reserved: list[socket.socket] = []
+        self._ready: list[Ready] = []
         #: Of which kind the restart is that goes on; empty if none does.
         self.restart = ""
         #: Whether the next incarnation is to be started, and the old one to be told to stop.
@@ -69,25 +74,50 @@ class Incarnations:
         """Start the next incarnation."""
         self.start_due = False
         number = len(self.lives) + 1
-        name = f"{self.name}#{number}"
+        boot = self.recipe.boot
+        make = partial(self._make, number)
+        if boot not in (PREWARMED, KEPT):
+            ready = make()
+        else:
+            ready = readiness.take(self._key(number), make)
+            if boot == PREWARMED:
+                readiness.give(self._key(number), make())  # it starts while this run goes on
+        process = ready.process
+        self.lives.append(process)
+        self._ready.append(ready)
+        self.gate.admit(process, ready.listeners)
+        if process.rests:
+            process.begin_again()
+        return process
+
+    def _key(self, number: int) -> str:
+        """What a process must have been made for to be this incarnation."""
+        return repr((self.recipe, number, [peer.name for peer in self.gate.peers]))
+
+    def _make(self, number: int) -> Ready:
         words = {"INCARNATION": str(number)}
-        for peer, port in self.gate.listen(name, self.name).items():
-            words |= words_of(peer, port)
+        listeners = self.gate.listen(self.name)
+        for peer, listener in listeners.items():
+            words |= words_of(peer, listener.getsockname()[1])
         own = reserve(self._reserved) if self.recipe.listens else 0
         if own:
             words |= {"HOST": LOOPBACK, "PORT": str(own)}
-        process = Process(
-            self.name,
-            number,
-            [replaced(each, words) for each in self.recipe.command],
-            environment=environment_of(self.recipe.environment, words),
-            directory=tempfile.gettempdir(),
-            port=own,
-            housekeeps=self.recipe.housekeeping,
-        )
-        self.lives.append(process)
-        self.gate.admit(process)
-        return process
+        try:
+            process = Process(
+                self.name,
+                number,
+                [replaced(each, words) for each in self.recipe.command],
+                environment=environment_of(self.recipe.environment, words),
+                directory=tempfile.gettempdir(),
+                port=own,
+                housekeeps=self.recipe.housekeeping,
+                boot=self.recipe.boot,
+            )
+        except BaseException:
+            for listener in listeners.values():
+                listener.close()
+            raise
+        return Ready(process, listeners)
 
     # --- as a peer of others --------------------------------------------------------------------
 
@@ -110,7 +140,10 @@ class Incarnations:
         return socket.create_connection((LOOPBACK, listening[-1].port), CONNECT_S), listening[-1]
 
     def close(self) -> None:
-        """Let others have the ports that were reserved for it."""
+        """Let others have the ports that were reserved for it, and who rests wait for more."""
+        for ready in self._ready:
+            if ready.process.rests:
+                readiness.give(self._key(ready.process.incarnation), ready)
         for each in self._reserved:
             each.close()
 

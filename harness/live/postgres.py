@@ -24,7 +24,7 @@ from pathlib import Path
 from harness.errors import UntrustworthyError
 from harness.live.client import Client, ServerError
 from harness.live.databases import Databases
-from harness.live.processes import dies_with_us
+from harness.live.launching import dies_with_us
 
 _PREFIX = "changeover-live-"
 #: Where the system keeps every version of it.

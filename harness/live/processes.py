@@ -8,45 +8,22 @@ writes is read and bounded, because a full pipe would stop it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.live import quiescence, sleeps
+from harness.live.launching import COLD, KEPT, Launch, launch
 
-_PR_SET_PDEATHSIG = 1
 #: How much of what a process writes is kept, and how much it may write at all, in bytes.
 KEPT_MAX, WRITTEN_MAX = 20_000, 8_000_000
 #: How long a killed process may take to be gone, in seconds.
 KILL_WAIT_S = 10.0
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def dies_with_us(number: int = signal.SIGKILL) -> Callable[[], None]:
-    """What a child does before it becomes another program: it dies when we do."""
-
-    def prepare() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-
-    return prepare
-
-
-def _prepared(channel: socket.socket, *, holds: bool) -> Callable[[], None]:
-    """What a service does before it becomes its own program."""
-    dies, told = dies_with_us(), sleeps.hold_sleeps(channel) if holds else None
-
-    def prepare() -> None:
-        dies()
-        if told is not None:
-            told()
-
-    return prepare
 
 
 class Process:
@@ -62,6 +39,7 @@ class Process:
         directory: str,
         port: int = 0,
         housekeeps: bool = False,
+        boot: str = COLD,
     ) -> None:
         self.service = service
         self.incarnation = incarnation
@@ -71,6 +49,9 @@ class Process:
         #: nothing that others see.
         self.port = port
         self.housekeeps = housekeeps
+        #: Whether it stops itself when it is done, and has done so.
+        self.stops_itself = boot == KEPT
+        self.rests = False
         #: Signals that we sent it; a process that dies of one has not failed.
         self.signals: list[int] = []
         #: Whether it was stopped (SIGSTOP), and what it waited for then.
@@ -79,28 +60,22 @@ class Process:
         self.written = 0
         self._kept = bytearray()
         ours, theirs = socket.socketpair()
+        read, written = os.pipe()
+        self.output = open(read, "rb", buffering=0)  # noqa: SIM115  (closed in the end)
         holds = not sleeps.missing()
+        what = Launch(tuple(command), environment, directory, written, theirs, holds)
         try:
-            self._popen = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                cwd=directory,
-                start_new_session=True,
-                preexec_fn=_prepared(theirs, holds=holds),  # noqa: PLW1509  (we are one thread)
-            )
+            self._launched = launch(boot, what)
             self.sleeps = sleeps.Sleeps(socket.recv_fds(ours, 1, 1)[1][0]) if holds else None
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, IndexError, subprocess.SubprocessError) as error:
+            self.output.close()
             raise UsageError(f"{self.name} cannot be started: {error}") from None
         finally:
             ours.close()
             theirs.close()
-        self.pid = self._popen.pid
+            os.close(written)
+        self.pid = self._launched.pid
         self.pidfd = os.pidfd_open(self.pid)
-        assert self._popen.stdout is not None
-        self.output = self._popen.stdout
         os.set_blocking(self.output.fileno(), False)
         self.status: int | None = None
 
@@ -122,6 +97,21 @@ class Process:
         """Let it go on where it was stopped."""
         self.paused = False
         self.send(signal.SIGCONT)
+
+    def rest(self) -> None:
+        """It has stopped itself: for this run it has ended."""
+        self.rests, self.status = True, 0
+
+    def begin_again(self) -> None:
+        """Let it go on as if it had just been started."""
+        self.rests, self.status, self.paused = False, None, False
+        self.connections = self.written = 0
+        self._kept.clear()
+        self.before = quiescence.NOTHING
+        if self.sleeps is not None:
+            self.sleeps.over = 0
+        self.send(signal.SIGCONT)
+        self.signals = []
 
     def read_output(self) -> bool:
         """Take in what it has written; whether more may come."""
@@ -148,7 +138,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # While it is a zombie nobody else can have its number, nor the number of its group.
             os.killpg(self.pid, signal.SIGKILL)
-        self.status = self._popen.wait(KILL_WAIT_S)
+        self.status = self._launched.wait(KILL_WAIT_S)
 
     @property
     def failure(self) -> str:
@@ -161,7 +151,9 @@ class Process:
         return ": ".join([how, *last])
 
     def end(self) -> None:
-        """Kill it and all that is in its session, and wait until it is gone."""
+        """Kill it and all that is in its session, and wait until it is gone, unless it rests."""
+        if self.rests:
+            return
         if self.alive:
             for each in quiescence.session_members(self.pid).get(self.pid, ()):
                 _kill(each, session=self.pid)

@@ -158,6 +158,10 @@ class Settler:
             )
         if process.paused:
             return is_stopped(process.pid)
+        if process.stops_itself and is_stopped(process.pid):
+            if not any(lane.client.open for lane in self._lanes_of(process)):
+                self.gate.part_from(process)
+            return False
         if has_ended(process.pidfd) or not self.gate.has_read_all(process):
             return False
         sleep = sleep_of(process.pid, process.before)

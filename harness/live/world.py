@@ -16,6 +16,7 @@ from harness.invariants import Judge
 from harness.judged import Judged
 from harness.live.client import Client, Row
 from harness.live.lanes import DATABASE
+from harness.live.launching import BOOTS, COLD, KEPT, PREWARMED
 from harness.live.protocols import check_protocol
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +33,8 @@ class Recipe:
     #: By which protocol others ask it; empty if nobody does.
     listens: str = ""
     housekeeping: bool = False
+    #: How it comes to be: one of :data:`harness.live.launching.BOOTS`.
+    boot: str = COLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class LiveWorld(Judged):
         start: bool = True,
         listens: str = "",
         housekeeping: bool = False,
+        boot: str = COLD,
     ) -> None:
         """A service by its command line; it finds the database at PGHOST and PGPORT.
 
@@ -89,12 +93,22 @@ class LiveWorld(Judged):
         environment; every other service finds a service ``ledger`` at {LEDGER_URL}, {LEDGER_HOST}
         and {LEDGER_PORT}, through the gate. ``housekeeping`` says that the timers of its event loop
         change nothing that others see.
+
+        ``boot`` is how it comes to be. ``cold`` works with everything. ``forked`` forks a service
+        written in Python from a process that has imported its libraries. ``prewarmed`` starts the
+        next one while this run goes on; it waits at its first connection. ``kept`` never starts
+        it again: a service that is done closes its connections, stops itself (SIGSTOP), and begins
+        from the beginning when it goes on.
         """
         self._name(name)
+        if boot not in BOOTS:
+            raise closest(boot, BOOTS, kind="way to start a service")
+        if listens and boot in (PREWARMED, KEPT):
+            raise UsageError(f"{name} listens, so it is started cold or forked, not {boot}")
         if listens:
             check_protocol(listens)
         self.recipes[name] = Recipe(
-            name, tuple(command), dict(environment or {}), start, listens, housekeeping
+            name, tuple(command), dict(environment or {}), start, listens, housekeeping, boot
         )
 
     def server(

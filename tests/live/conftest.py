@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.engine import campaign
-from harness.live import servers
+from harness.live import launching, readiness, servers
 
 #: The files that need a server.
 LIVE = (
@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stopped_in_the_end() -> Iterator[None]:
     yield
     servers.stop()
+    readiness.stop()
+    launching.stop()
 
 
 @pytest.fixture

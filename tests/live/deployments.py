@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from harness.findings.finding import Fact
 from harness.invariants import Broken
+from harness.live.launching import FORKED
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.world import LiveWorld, shown
 from harness.scenario import Scenario
@@ -37,7 +38,8 @@ def python(name: str, *arguments: str, **environment: str) -> Command:
 def funding(world: LiveWorld) -> None:
     """A funding index, kept by a service that is started once more before the old one has ended."""
     rules(world)
-    world.service("funding", **python("funding", "1", *sorted(world.guards)))
+    command = python("funding", "1", *sorted(world.guards))
+    world.service("funding", **command, boot=FORKED)
 
 
 def rules(world: LiveWorld) -> None:
@@ -75,6 +77,7 @@ def scripted(
     kinds: Sequence[str] = (),
     step_wall_s: float = 30.0,
     steps_max: int = 500,
+    boot: str = FORKED,
 ) -> Scenario:
     """A scenario of services that do what they are told; ``kinds`` of restarts strike the last."""
     last = list(scripts)[-1]
@@ -88,7 +91,8 @@ def scripted(
     def deployed(world: LiveWorld) -> None:
         world.database(BOOKS)
         for name, script in scripts.items():
-            world.service(name, **python("script", *script, ME=name + "{INCARNATION}"))
+            command = python("script", *script, ME=name + "{INCARNATION}")
+            world.service(name, **command, boot=boot)
         world.observe("hands", "select string_agg(hands, ',' order by name) from books")
         world.observe("said", "select what from said order by id")
 

@@ -1,0 +1,162 @@
+"""Starts services written in Python by forking, with the libraries that they import already there.
+
+This file is run by the interpreter of the services, which need not have Changeover installed, so
+it imports the standard library only. The first argument is the number of a socket on which it is
+told what to start; the second is the file that holds sleeps; the third says ``-m`` or nothing, the
+fourth which module or file the services are. Only libraries are imported beforehand, and none of
+the service's own modules: those may look at the environment, which differs between incarnations.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import ctypes
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+_MESSAGE_MAX = 1 << 20
+
+
+class Job(NamedTuple):
+    """What to start: the server's number, what it was told, and the handles that came with it."""
+
+    server: int
+    words: dict[str, Any]
+    handles: list[int]
+
+
+def file_of(name: str, path: Sequence[str] | None = None) -> str | None:
+    """The file of a module, found without importing anything; nothing if it has none."""
+    found = None
+    for part in name.split("."):
+        found = importlib.machinery.PathFinder.find_spec(part, path)
+        if found is None:
+            return None
+        path = found.submodule_search_locations
+    return found.origin if found is not None and found.has_location else None
+
+
+def is_library(name: str) -> bool:
+    """Whether a module belongs to the standard library or to what is installed beside it."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return True
+    places = [sysconfig.get_path(each) for each in ("purelib", "platlib")]
+    origin = file_of(top)
+    return origin is not None and origin.startswith(tuple(places))
+
+
+def imported_by(path: str) -> Iterator[str]:
+    """The modules that a file imports when it is run, as they are written there."""
+    with open(path, encoding="utf-8") as file:
+        body = ast.parse(file.read()).body
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def libraries_of(path: str) -> list[str]:
+    """The libraries that a file and the service's own modules import, in their order."""
+    ahead, found, seen = [path], list[str](), set[str]()
+    while ahead:
+        file = ahead.pop()
+        for name in imported_by(file):
+            if name not in seen:
+                seen.add(name)
+                own = None if is_library(name) else file_of(name)
+                if own is not None and own.endswith(".py"):
+                    ahead.append(own)
+                elif own is None:
+                    found.append(name)
+    return found
+
+
+def prepare(path: str) -> str:
+    """Import what can be imported; whoever starts threads by that cannot be forked."""
+    for name in libraries_of(path):
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    threads = len(os.listdir("/proc/self/task"))
+    return f"{threads - 1} thread(s) run as soon as its libraries are imported" * (threads > 1)
+
+
+def serve(link: socket.socket) -> Job:
+    """Start what we are told to start; returns in the process that was started."""
+    while True:
+        data, handles, _, _ = socket.recv_fds(link, _MESSAGE_MAX, 2)
+        if not data:
+            os._exit(0)
+        job = json.loads(data)
+        if "reap" in job:
+            status = os.waitstatus_to_exitcode(os.waitpid(job["reap"], 0)[1])
+            link.send(json.dumps({"status": status}).encode())
+            continue
+        server = os.getpid()
+        pid = os.fork()
+        if not pid:
+            return Job(server, job, handles)
+        for each in handles:
+            os.close(each)
+        link.send(json.dumps({"pid": pid}).encode())
+
+
+def become(job: Job, hold_sleeps: Callable[[socket.socket], Callable[[], None]]) -> None:
+    """What was started gets a session, an output and an environment of its own."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != job.server:
+        os._exit(1)
+    for number in (1, 2):
+        os.dup2(job.handles[0], number)
+    os.chdir(job.words["directory"])
+    os.environ.clear()
+    os.environ.update(job.words["environment"])
+    with socket.socket(fileno=job.handles[1]) as channel:
+        if job.words["holds"]:
+            hold_sleeps(channel)()
+    os.close(job.handles[0])
+
+
+def main() -> tuple[str, str]:
+    """Serve; what was started runs the module or the file."""
+    own = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [each for each in sys.path if os.path.abspath(each) != own]
+    number, sleeps, module, name = sys.argv[1:5]
+    link = socket.socket(fileno=int(number))
+    spec = importlib.util.spec_from_file_location("_sleeps", sleeps)
+    assert spec is not None and spec.loader is not None
+    holding = importlib.util.module_from_spec(spec)
+    sys.modules["_sleeps"] = holding
+    spec.loader.exec_module(holding)
+    sys.path.insert(0, os.getcwd() if module else os.path.dirname(os.path.abspath(name)))
+    path = file_of(f"{name}.__main__") or file_of(name) if module else name
+    refused = prepare(path) if path else f"there is no module {name}"
+    link.send(json.dumps({"refused": refused}).encode())
+    job = serve(link)
+    link.close()
+    become(job, holding.hold_sleeps)
+    sys.argv = [path or name, *job.words["arguments"]]
+    return name, module
+
+
+if __name__ == "__main__":
+    _name, _module = main()
+    del sys.modules["_sleeps"]
+    if _module:
+        runpy.run_module(_name, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(_name, run_name="__main__")
