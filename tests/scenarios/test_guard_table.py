@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,9 @@ from scenarios.guard_table import (
     table_of,
 )
 from target_stub.guards import GUARDS
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guards.md"
 
 
 @lru_cache(maxsize=2)
@@ -82,3 +86,12 @@ def test_the_table_is_printed_in_80_columns_and_as_markdown() -> None:
     marked = as_markdown(table).splitlines()
     assert len(marked) == len(lines) + 1
     assert all(line.count("|") == len(COLUMNS) + 1 for line in marked)
+
+
+def test_the_document_names_every_guard_in_words_and_in_its_tables() -> None:
+    lines = DOCUMENT.read_text().splitlines()
+    assert [line for line in lines if line.startswith("- `")] == [
+        f"- `{guard}`: {text}" for guard, text in GUARDS.items()
+    ]
+    for guard in (*GUARDS, "all", "none"):
+        assert sum(line.startswith(f"| {guard} |") for line in lines) == len(WRONG_VALUES)
