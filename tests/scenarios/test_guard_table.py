@@ -19,7 +19,6 @@ from scenarios.guard_table import (
 )
 from target_stub.guards import GUARDS
 
-
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guards.md"
 
 
