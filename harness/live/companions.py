@@ -25,6 +25,7 @@ from harness.live.ports import Peer
 from harness.live.processes import KEPT_MAX
 from harness.live.protocols import framing
 from harness.live.quiescence import Sockets
+from harness.live.redis import Control
 from harness.live.world import ServerRecipe
 
 #: How long a server may take until it listens, and to answer the harness itself, in seconds.
@@ -40,6 +41,8 @@ class Companion:
     process: subprocess.Popen[bytes]
     log: int
     reserved: list[socket.socket]
+    #: Our own connection to a Redis.
+    control: Control | None = None
 
     def connect(self) -> tuple[socket.socket, None]:
         """A new connection, on which nothing was said yet."""
@@ -47,10 +50,19 @@ class Companion:
 
     def as_peer(self) -> Peer:
         """How services ask it."""
-        return Peer(self.recipe.name, framing(self.recipe.listens), self.connect)
+        name, protocol = self.recipe.name, self.recipe.listens
+        return Peer(name, framing(protocol), self.connect, protocol=protocol, waits=self.control)
+
+    @property
+    def can_be_put_back(self) -> bool:
+        """Whether it can serve another run without being started anew."""
+        return self.control is not None or bool(self.recipe.prepare)
 
     def prepare(self) -> None:
         """Make it as every run finds it."""
+        if self.control is not None:
+            self.control.prepare(self.recipe.prepare)
+            return
         for words in self.recipe.prepare:
             status, body = self.ask(words)
             if status >= 400:
@@ -75,7 +87,9 @@ class Companion:
             link.close()
 
     def read(self, query: str) -> str:
-        """The body of what is kept at a path, or nothing."""
+        """What is kept at a path, or what a command of Redis answers; nothing if nothing is."""
+        if self.control is not None:
+            return self.control.read(query)
         status, body = self.ask(query)
         return body if status < 400 else ""
 
@@ -87,6 +101,8 @@ class Companion:
 
     def stop(self) -> None:
         """End it and all that is in its group."""
+        if self.control is not None:
+            self.control.close()
         with contextlib.suppress(ProcessLookupError):
             if self.process.poll() is None:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -120,6 +136,7 @@ def _start(recipe: ServerRecipe) -> Companion:
     made = Companion(recipe, port, process, log, reserved)
     try:
         _await_listening(made)
+        made.control = Control(port) if recipe.listens == "redis" else None
     except BaseException:
         made.stop()
         raise
@@ -163,7 +180,7 @@ def prepared(recipe: ServerRecipe) -> Companion:
         _kept.pid, _kept.running = os.getpid(), {}
     key = (recipe.name, recipe.command, recipe.listens, *sorted(recipe.environment.items()))
     found = _kept.running.get(key)
-    if found is not None and (found.process.poll() is not None or not recipe.prepare):
+    if found is not None and (found.process.poll() is not None or not found.can_be_put_back):
         _kept.running.pop(key).stop()
         found = None
     if found is None:

@@ -255,7 +255,7 @@ class Gate:
     def _complete(self, lane: Lane, answer: Answer) -> None:
         assert lane.running is not None
         self.completions.append(Completion(lane, lane.running, answer))
-        lane.running, lane.blocked, lane.streams = None, 0, False
+        lane.running, lane.blocked, lane.waits, lane.streams = None, 0, 0, False
 
     # --- what the scheduler does ----------------------------------------------------------------
 
@@ -286,6 +286,8 @@ class Gate:
         self.version += 1
         lane.choices += 1
         lane.held.clear()
+        if lane.waits:
+            lane.running, lane.waits = None, 0  # it waits no more, and nobody is told
         if lane.server is not None:
             self._forget(lane.server.socket.fileno())
             lane.server.close()

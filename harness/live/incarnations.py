@@ -97,8 +97,10 @@ class Incarnations:
     def _make(self, number: int) -> Ready:
         words = {"INCARNATION": str(number)}
         listeners = self.gate.listen(self.name)
-        for peer, listener in listeners.items():
-            words |= words_of(peer, listener.getsockname()[1])
+        for peer in self.gate.peers:
+            if peer.name in listeners:
+                port = listeners[peer.name].getsockname()[1]
+                words |= words_of(peer.name, port, peer.protocol)
         own = reserve(self._reserved) if self.recipe.listens else 0
         if own:
             words |= {"HOST": LOOPBACK, "PORT": str(own)}
@@ -123,7 +125,10 @@ class Incarnations:
 
     def as_peer(self, talk: Callable[[], Port]) -> Peer:
         """How others ask this service: its youngest incarnation that listens."""
-        return Peer(self.name, talk, self._connect, watched=True, state=self._state)
+        protocol = self.recipe.listens
+        return Peer(
+            self.name, talk, self._connect, protocol=protocol, watched=True, state=self._state
+        )
 
     def _listening(self) -> list[Process]:
         return [life for life in self.living if self.gate.sockets.listener(life.port)]
@@ -182,7 +187,7 @@ class Incarnations:
         return old
 
 
-def words_of(peer: str, port: int) -> dict[str, str]:
+def words_of(peer: str, port: int, protocol: str) -> dict[str, str]:
     """How a service is told where a peer is: {PGPORT} for the database, {LEDGER_URL} for others."""
     if peer == DATABASE:
         return {"PGHOST": LOOPBACK, "PGPORT": str(port)}
@@ -190,7 +195,7 @@ def words_of(peer: str, port: int) -> dict[str, str]:
     return {
         f"{name}_HOST": LOOPBACK,
         f"{name}_PORT": str(port),
-        f"{name}_URL": f"http://{LOOPBACK}:{port}",
+        f"{name}_URL": f"{protocol}://{LOOPBACK}:{port}",
     }
 
 

@@ -101,7 +101,7 @@ class Lane:
         self.port: int = client.getpeername()[1]
         self.gate_port: int = client.getsockname()[1]
         self.server: Stream | None = None
-        #: The process at the other end, if it is one that is watched; its port, and ours.
+        #: The process at the other end, if it is one that is watched; the ports there, and here.
         self.server_process: Process | None = None
         self.server_ports = (0, 0)
         self.talk = peer.talk()
@@ -112,6 +112,8 @@ class Lane:
         #: When it began to wait for a lock, as a number that grows; 0 if it does not wait.
         self.blocked = 0
         self.frozen = False
+        #: By which number the server knows a command that waits in it; 0 if none does.
+        self.waits = 0
         #: The client closed its end, or died.
         self.client_gone = False
         self.backend: int | None = None
@@ -154,12 +156,12 @@ class Lane:
     @property
     def awaited(self) -> bool:
         """Whether the answer to the request that runs comes without any other choice."""
-        return self.running is not None and not self.peer.watched
+        return self.running is not None and not self.peer.watched and not self.waits
 
     def connect(self) -> Stream:
         """Open the other side; raises :class:`OSError` if nobody is there."""
         end, self.server_process = self.peer.connect()
-        if self.server_process is not None:
+        if end.family == socket.AF_INET:
             self.server_ports = end.getpeername()[1], end.getsockname()[1]
         self.server = Stream(end)
         return self.server

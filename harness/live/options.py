@@ -18,10 +18,11 @@ class Act(Option):
     """One thing that can happen: a request goes on, a process is started, a fault strikes.
 
     ``since`` is the step after which it was possible: what was possible first comes first.
-    ``touches`` is what it touches in any case, besides what comes of it.
+    ``may_stay`` says that a run can end without it; ``touches`` is what it touches in any case,
+    besides what comes of it.
     """
 
-    __slots__ = ("_label", "perform", "since", "touches")
+    __slots__ = ("_label", "may_stay", "perform", "since", "touches")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Act(Option):
         self.perform = perform
         self.since = since
         self.touches = touches
+        self.may_stay = False
         if parent is not None:
             self.born_of(parent)
 
@@ -55,12 +57,12 @@ class Act(Option):
     @property
     def optional(self) -> bool:  # type: ignore[override]
         """Faults never have to happen, nor what a dead process had sent."""
-        return self.kind in (FAULT, ORPHAN)
+        return self.kind in (FAULT, ORPHAN) or self.may_stay
 
     @property
     def place(self) -> tuple[bool, bool, int, str]:
         """Where it stands in the canonical order."""
-        return (self.kind == FAULT, self.kind == ORPHAN, self.since, self._label)
+        return (self.kind == FAULT, self.optional, self.since, self._label)
 
 
 class Acts:

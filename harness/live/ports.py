@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Kinds of request that every protocol may have: the client says goodbye; it asks that another
 #: request be given up.
 TERMINATE, CANCEL = "terminate", "cancel"
+#: How long a request may wait that has no timeout.
+FOR_EVER = "for ever"
 #: No request that is held may be larger, in bytes.
 REQUEST_MAX = 64 << 20
 #: Whether somebody listens: now; not yet, but a process that may is alive or will be; never again.
@@ -37,8 +39,9 @@ class Request:
 
     ``visible`` says whether its place in the order can matter to anybody else; ``target`` what it
     is about (a table, a path, a key), empty if that is not plain; ``changes`` is false of what is
-    known to change nothing. ``statements`` are the SQL texts that it executes, if it is SQL.
-    ``replies`` is how many messages answer it, for a protocol that counts them.
+    known to change nothing; ``waits`` tells how long it may wait until something comes, empty if it
+    does not. ``statements`` are the SQL texts that it executes, if it is SQL. ``replies`` is how
+    many messages answer it, for a protocol that counts them.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Request:
     visible: bool = True
     target: str = ""
     changes: bool = True
+    waits: str = ""
     statements: tuple[str, ...] = ()
     replies: int | None = None
 
@@ -111,17 +115,33 @@ class Port(Protocol):
         """The server is gone: what the request that runs came to, if one does."""
 
 
+class Waits(Protocol):
+    """What a server says of commands that wait in it."""
+
+    def waiting(self) -> dict[int, int]:
+        """The port of each connection in which one waits, and its number at the server.
+
+        When this is answered, the server has said all that it had to say.
+        """
+
+    def unblock(self, number: int) -> None:
+        """The time of one of them is over."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Peer:
     """Somebody whom services ask: its name, how one talks to it, and the way to it.
 
     ``connect`` opens a new connection and tells which of the watched processes is at its other
     end; if one is (``watched``), its answer may need choices of its own, and nobody waits for it
-    with the step. ``state`` tells whether somebody listens.
+    with the step. ``state`` tells whether somebody listens; ``waits`` is there for a server in
+    which commands wait until something comes.
     """
 
     name: str
     talk: Callable[[], Port]
     connect: Callable[[], tuple[socket.socket, Process | None]]
+    protocol: str = ""
     watched: bool = False
     state: Callable[[], str] = lambda: LISTENS
+    waits: Waits | None = None

@@ -10,7 +10,7 @@ from harness.errors import UsageError, closest
 from harness.live.ports import Port
 
 #: Where the framing of each protocol is; each is a ``Conversation``.
-PROTOCOLS = {"http": "harness.live.http1"}
+PROTOCOLS = {"http": "harness.live.http1", "redis": "harness.live.resp"}
 
 
 def check_protocol(name: str) -> None:

@@ -41,6 +41,8 @@ class Settler:
         #: Lanes that have begun to wait for a lock, in that order, since somebody last looked.
         self.newly_blocked: list[Lane] = []
         self._blocks = 0
+        #: At which version of the gate all servers had said what they had to say.
+        self._asked_at = -1
         #: Who was last seen in a timer that nobody holds, in words; empty if nobody was.
         self._uncontrolled = ""
         self._known: set[str] = set()
@@ -93,7 +95,7 @@ class Settler:
         """Whether every request that runs is answered or waits for a lock, and is stopped there."""
         running = [lane for lane in self.gate.lanes if lane.awaited]
         awake = [lane for lane in running if not lane.frozen]
-        if awake and self.gate.pump(SERVER_PAUSE_S):
+        if (awake and self.gate.pump(SERVER_PAUSE_S)) or not self._look_who_waits():
             return False
         if not running:
             return True
@@ -110,6 +112,27 @@ class Settler:
             if pid in graph and not locks.in_circle(pid, graph):
                 self._freeze(lane)
         return False
+
+    def _look_who_waits(self) -> bool:
+        """Ask servers in which commands wait; whether all was said before we asked them."""
+        if self._asked_at == self.gate.version:
+            return True
+        for peer in self.gate.peers:
+            mine = [lane for lane in self.gate.lanes if lane.peer is peer and lane.server]
+            if peer.waits is None or not mine:
+                continue
+            awake = [lane for lane in mine if lane.awaited]
+            waiting = peer.waits.waiting()
+            if self.gate.pump():
+                return False
+            for lane in awake:
+                if lane.running is not None and lane.running.waits:
+                    lane.waits = waiting.get(lane.server_ports[1], 0)
+                    self.newly_blocked += [lane] if lane.waits else []
+            if awake:
+                return False
+        self._asked_at = self.gate.version
+        return True
 
     def _freeze(self, lane: Lane) -> None:
         assert lane.backend is not None

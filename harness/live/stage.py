@@ -19,7 +19,7 @@ from harness.errors import RefusedError
 from harness.findings.finding import Violation
 from harness.history import Event, History, digest
 from harness.invariants import Judge
-from harness.live import companions, servers
+from harness.live import servers
 from harness.live.channels import past_the_gate
 from harness.live.client import ServerError
 from harness.live.databases import Database
@@ -28,10 +28,9 @@ from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import Lane
 from harness.live.options import NEMESIS, Act, Acts
-from harness.live.peers import database_peer, why_stuck
-from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
+from harness.live.peers import database_peer, services_of, why_stuck
+from harness.live.ports import COMING, FOR_EVER, LISTENS, NEVER, Request, WireError
 from harness.live.processes import Process
-from harness.live.protocols import framing
 from harness.live.settle import Settler, is_closing, is_dead
 from harness.live.sleeps import Sleeps
 from harness.live.world import LiveWorld
@@ -99,7 +98,7 @@ class LiveStage:
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
             self.world.client = self._database.client
-            self._know_peers()
+            self.services = services_of(self.world, self.gate)
             for service in self.services.values():
                 if service.start_due:
                     self._start(service)
@@ -108,17 +107,6 @@ class LiveStage:
             self.__exit__()
             raise
         return self
-
-    def _know_peers(self) -> None:
-        """Say who can be asked: the database, servers, and services that listen."""
-        for kept in self.world.servers.values():
-            companion = companions.prepared(kept)
-            self.gate.peers.append(companion.as_peer())
-            self.world.readers[kept.name] = companion.read
-        for recipe in self.world.recipes.values():
-            service = self.services[recipe.name] = Incarnations(recipe, self.gate)
-            if recipe.listens:
-                self.gate.peers.append(service.as_peer(framing(recipe.listens)))
 
     def __exit__(self, *exception: object) -> None:
         with ExitStack() as stack:  # whatever fails, all the rest is done
@@ -190,7 +178,7 @@ class LiveStage:
         return found
 
     def _of_lane(self, lane: Lane) -> list[Act]:
-        if lane.over or lane.running is not None:
+        if lane.over or (lane.running is not None and not lane.waits):
             return []
         known = (lane.name, lane.choices)
         closes = self._act(
@@ -198,7 +186,19 @@ class LiveStage:
         )
         if is_closing(lane):
             return [closes]
+        if lane.running is not None:
+            return self._of_waiting(lane, lane.running)
         return self._of_request(lane, lane.held[0], closes) if lane.held else []
+
+    def _of_waiting(self, lane: Lane, request: Request) -> list[Act]:
+        """The end of the time for which a command waits, unless it waits for ever."""
+        if request.waits == FOR_EVER or lane.peer.waits is None:
+            return []
+        text = f"{lane.name} has waited for {request.waits}"
+        unblock = partial(lane.peer.waits.unblock, lane.waits)
+        act = self._deed(("waited", lane.name, lane.choices), text, unblock)
+        act.may_stay = True
+        return [act]
 
     def _of_request(self, lane: Lane, request: Request, closes: Act) -> list[Act]:
         """What can become of the oldest request of a lane."""
@@ -322,8 +322,9 @@ class LiveStage:
                 peer=peer,
             )
         for lane in sorted(blocked, key=lambda one: one.name):
-            if lane.blocked:
-                self._emit("note", "waits for a lock", lane=lane.process.name, peer="database")
+            if lane.blocked or lane.waits:
+                what = "waits for a lock" if lane.blocked else "waits until something comes"
+                self._emit("note", what, lane=lane.process.name, peer=lane.peer.name)
         blocked.clear()
         for process in self.gate.processes:
             if not process.alive and process.name not in self._told_ends:

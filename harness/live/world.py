@@ -14,6 +14,7 @@ from harness.errors import UsageError, closest
 from harness.history import Event
 from harness.invariants import Judge
 from harness.judged import Judged
+from harness.live import redis
 from harness.live.client import Client, Row
 from harness.live.lanes import DATABASE
 from harness.live.launching import BOOTS, COLD, KEPT, PREWARMED
@@ -132,6 +133,16 @@ class LiveWorld(Judged):
             name, tuple(command), listens, dict(environment or {}), tuple(prepare)
         )
 
+    def redis(self, name: str, *, prepare: Sequence[str] = ()) -> None:
+        """A Redis of the run: services find it at {CACHE_URL}, if its name is ``cache``.
+
+        It is emptied before every run, and then does what ``prepare`` says, like ``SET balance 0``.
+        """
+        self._name(name)
+        self.servers[name] = ServerRecipe(
+            name, redis.command_line(), "redis", prepare=tuple(prepare)
+        )
+
     def _name(self, name: str) -> None:
         if name in (*self.recipes, *self.servers, DATABASE):
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
@@ -142,7 +153,7 @@ class LiveWorld(Judged):
         """Read this after every step that did something; rules judge ``on`` the name.
 
         It is SQL, or what the server ``of`` is asked: a path of a server of HTTP, whose answer is
-        its body, or nothing if there is none.
+        its body (nothing if there is none), or a command of Redis.
         """
         if of not in (*self.servers, DATABASE):
             raise closest(of, (*self.servers, DATABASE), kind="server")
