@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.live import http1
@@ -211,6 +211,8 @@ def test_what_always_differs_is_left_out_of_what_is_compared() -> None:
     assert of("balance 1") != of("balance 2")
 
 
+# Neither a slow machine nor a busy one says anything about framing.
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from(["GET", "PUT", "DELETE"]), st.binary(max_size=40))),
     st.lists(st.integers(0, 400)),
