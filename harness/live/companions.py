@@ -24,7 +24,7 @@ from harness.live.places import LOOPBACK, reserve
 from harness.live.ports import Peer
 from harness.live.processes import KEPT_MAX
 from harness.live.protocols import framing
-from harness.live.quiescence import Sockets
+from harness.live.quiescence import Sockets, session_members
 from harness.live.redis import Control
 from harness.live.world import ServerRecipe
 
@@ -185,9 +185,20 @@ def prepared(recipe: ServerRecipe) -> Companion:
         found = None
     if found is None:
         found = _kept.running[key] = _start(recipe)
+        _refuse_children(found)
     found.recipe = recipe
     found.prepare()
     return found
+
+
+def _refuse_children(made: Companion) -> None:
+    if session_members(made.process.pid):
+        made.stop()
+        _kept.running = {key: each for key, each in _kept.running.items() if each is not made}
+        raise UsageError(
+            f"server {made.recipe.name} has started processes of its own, which would outlive a "
+            "harness that is killed; start it as one process"
+        )
 
 
 def stop() -> None:

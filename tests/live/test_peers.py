@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from harness.engine import execute
 from harness.errors import UsageError
 from harness.live import companions
+from harness.live.places import reserve
+from harness.live.quiescence import End, Sockets
 from harness.live.scenario import live_restart, live_scenario
+from harness.live.stage import LiveStage
 from harness.live.world import LiveWorld
 from harness.proof.bounds import Bound
 from harness.proof.errands import Errand, Subject, observe
 from harness.proof.explorer import Explorer
 from harness.scenario import RestartFault, Scenario
-from tests.live.deployments import BOOKS, python
+from tests.live.deployments import BOOKS, ROOT, python
+from tests.live.test_safety import is_gone, until
 from tests.live.test_stage import last, run
 
 pytestmark = pytest.mark.usefixtures("walls")
@@ -85,6 +93,37 @@ def test_the_lost_update_of_a_store_is_in_four_of_six_orders() -> None:
     assert all_orders(store, runs_max=12) == (6, 4)
 
 
+def test_what_a_dead_client_had_asked_for_is_lost_or_takes_effect() -> None:
+    @live_scenario(name="live-dead", faults=[live_restart("ann", kinds=["crash"])])
+    def dying(world: LiveWorld) -> None:
+        world.server("store", **python("store"), prepare=["POST /reset"])
+        world.service("ann", **python("caller", "store PUT /n 7"))
+        world.observe("n", "/n", of="store")
+
+    made = run(dying, "nemesis: crash", "ann#1.store.0: orphan PUT /n", "nemesis: start ann#2")
+    assert set(made.offered[1]) == {
+        "nemesis: start ann#2",
+        "ann#1.store.0: the connection closes",
+        "ann#1.store.0: orphan PUT /n",
+    }
+    assert next(event for event in made.history if event.resource == "n").step == 2
+
+
+def test_a_service_is_told_of_others_in_its_command_and_environment() -> None:
+    text = (
+        "import os, sys; host, port = (os.environ['LEDGER_' + each] for each in ('HOST', 'PORT'));"
+        "sys.exit(sys.argv[1] != f'http://{host}:{port}/x' or os.environ['OTHER'] != port)"
+    )
+
+    @live_scenario(name="live-told")
+    def told(world: LiveWorld) -> None:
+        world.service("ledger", **python("script", "pause:"), listens="http")
+        command = [sys.executable, "-S", "-c", text, "{LEDGER_URL}/x"]
+        world.service("ann", command, environment={"OTHER": "{LEDGER_PORT}"})
+
+    assert not execute(told, seed=0).violations
+
+
 def test_a_service_that_is_asked_goes_on_until_it_asks_itself() -> None:
     made = run(ledger_of(), "bob#1.ledger.0: POST /add", "ledger#1.0: select")
     assert made.offered[1] == (
@@ -136,6 +175,40 @@ def test_a_service_that_never_listens_leaves_who_asks_it_waiting() -> None:
     assert "ann#1.ledger.0 waits until ledger listens, to POST /add" in violation.message
 
 
+LIES = [{"came": 1}, {"went": 1}, {"unsent": 1}, {"closed": True}]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: next(iter(lie)))
+def test_what_is_under_way_to_a_process_or_from_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, lie: Mapping[str, int]
+) -> None:
+    """At rest the kernel is made to say that of one connection one byte has not come yet."""
+    scenario, lied = ledger_of(), set[int]()
+    assert scenario.stage is not None
+    real = Sockets.ask
+
+    def ask(sockets: Sockets, port: int, peer_port: int) -> End | None:
+        end = real(sockets, port, peer_port)
+        if end is None or port not in lied:
+            return end
+        return replace(end, **{name: getattr(end, name) + more for name, more in lie.items()})
+
+    monkeypatch.setattr(Sockets, "ask", ask)
+    with scenario.stage(scenario, seed=0, variant={}) as stage:
+        assert isinstance(stage, LiveStage)
+        stage.apply(stage.options()[0])
+        gate = stage.gate
+        ledger, ann = (stage.services[name].living[0] for name in ("ledger", "ann"))
+        (lane,) = [each for each in gate.lanes if each.server_process is ledger]
+        assert lane.process is ann and lane.server_ports[0] == ledger.port
+        assert gate.has_read_all(ledger) and gate.has_read_all(ann)
+        lied.add(lane.port)
+        assert gate.has_read_all(ledger) and not gate.has_read_all(ann)
+        lied.clear()
+        lied.add(ledger.port)
+        assert not gate.has_read_all(ledger) and gate.has_read_all(ann)
+
+
 def test_who_is_answered_after_another_waits_unread_and_nobody_takes_that_for_work() -> None:
     made = run(ledger_of("single"), "bob#1.ledger.0: POST /add", "ann#1.ledger.0: POST /add")
     assert made.offered[2] == ("ledger#1.0: select amount from books where name = 'ann'",)
@@ -183,11 +256,18 @@ def test_a_server_is_kept_from_run_to_run_and_put_back_before_each() -> None:
             os.kill(pid, 0)
 
 
+FORKS = (
+    "import os, signal, socket; server = socket.create_server(('127.0.0.1', int('{PORT}')));"
+    "os.fork(); signal.pause()"
+)
+
+
 @pytest.mark.parametrize(
     ("command", "prepare", "named"),
     [
         (["false"], ["PUT /n"], "does not listen"),
         (["/no/such/program"], ["PUT /n"], "cannot be started"),
+        ([sys.executable, "-S", "-c", FORKS], ["GET /"], "processes of its own"),
         (python("store")["command"], ["GET /absent"], "answers 404 to 'GET /absent'"),
     ],
 )
@@ -201,6 +281,39 @@ def test_a_server_that_cannot_be_used_is_told(
 
     with pytest.raises(UsageError, match=named):
         execute(deployed, seed=0)
+
+
+def test_a_server_dies_with_a_harness_that_is_killed() -> None:
+    text = (
+        "import time; from harness.live.companions import prepared;"
+        "from harness.live.world import ServerRecipe; from tests.live.deployments import python;"
+        "told = python('store');"
+        "recipe = ServerRecipe('s', tuple(told['command']), 'http', told['environment'], ());"
+        "print(prepared(recipe).process.pid, flush=True); time.sleep(1000)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", text], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as harness:
+        assert harness.stdout is not None
+        pid = int(harness.stdout.readline())
+        assert not is_gone(pid)
+        harness.kill()
+    until(lambda: is_gone(pid))
+
+
+def test_a_port_is_reserved_once_and_free_again() -> None:
+    taken: list[socket.socket] = []
+    ports = {reserve(taken) for _ in range(3)}
+    assert len(ports) == 3
+    for each in taken:
+        each.close()
+    with socket.create_server(("127.0.0.1", min(ports))):
+        again: list[socket.socket] = []
+        assert reserve(again) != min(ports)
+        again.pop().close()
+    again.clear()
+    assert reserve(again) in ports
+    again.pop().close()
 
 
 def test_what_is_said_wrongly_is_told() -> None:

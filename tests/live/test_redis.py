@@ -10,7 +10,9 @@ import pytest
 from harness.engine import execute
 from harness.errors import UsageError
 from harness.live import companions, redis
+from harness.live.redis import Control
 from harness.live.scenario import live_restart, live_scenario
+from harness.live.stage import LiveStage
 from harness.live.world import LiveWorld
 from harness.scenario import Scenario
 from tests.live.deployments import python
@@ -110,6 +112,26 @@ def test_who_subscribes_is_told_in_the_step_that_publishes() -> None:
     made = run(scenario, "a#1.cache.0: SUBSCRIBE c", "b#1.cache.0: PUBLISH c hi")
     assert made.offered[1] == ("b#1.cache.0: PUBLISH c hi",)
     assert made.offered[2] == ("a#1.cache.0: UNSUBSCRIBE",)
+
+
+def test_a_step_ends_after_all_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis tells a subscriber after the publisher has its answer: so it is asked once more."""
+    scenario = cached(a=["SUBSCRIBE c", "hear:"], b=["PUBLISH c hi"])
+    assert scenario.stage is not None
+    with scenario.stage(scenario, seed=0, variant={}) as stage:
+        assert isinstance(stage, LiveStage)
+        real, awaited = Control.waiting, list[int]()
+
+        def waiting(control: Control) -> dict[int, int]:
+            awaited.append(sum(lane.awaited for lane in stage.gate.lanes))
+            return real(control)
+
+        monkeypatch.setattr(Control, "waiting", waiting)
+        stage.apply(stage.options()[0])
+        assert awaited[-1] == 0
+        awaited.clear()
+        stage.apply(stage.options()[0])
+        assert awaited[-1] == 0
 
 
 def test_every_run_finds_it_as_it_was() -> None:
