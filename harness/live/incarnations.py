@@ -37,7 +37,6 @@ class Incarnations:
         self.recipe = recipe
         self.gate = gate
         self.lives: list[Process] = []
-        self._reserved: list[socket.socket] = []
         self._ready: list[Ready] = []
         #: Of which kind the restart is that goes on; empty if none does.
         self.restart = ""
@@ -101,7 +100,8 @@ class Incarnations:
             if peer.name in listeners:
                 port = listeners[peer.name].getsockname()[1]
                 words |= words_of(peer.name, port, peer.protocol)
-        own = reserve(self._reserved) if self.recipe.listens else 0
+        reserved: list[socket.socket] = []
+        own = reserve(reserved) if self.recipe.listens else 0
         if own:
             words |= {"HOST": LOOPBACK, "PORT": str(own)}
         try:
@@ -116,10 +116,10 @@ class Incarnations:
                 boot=self.recipe.boot,
             )
         except BaseException:
-            for listener in listeners.values():
-                listener.close()
+            for each in (*listeners.values(), *reserved):
+                each.close()
             raise
-        return Ready(process, listeners)
+        return Ready(process, listeners, reserved)
 
     # --- as a peer of others --------------------------------------------------------------------
 
@@ -149,8 +149,9 @@ class Incarnations:
         for ready in self._ready:
             if ready.process.rests:
                 readiness.give(self._key(ready.process.incarnation), ready)
-        for each in self._reserved:
-            each.close()
+                continue
+            for each in ready.reserved:
+                each.close()
 
     def strike(self, kind: str) -> Process:
         """Begin a restart; who was struck."""

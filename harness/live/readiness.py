@@ -22,18 +22,19 @@ READY_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A process that waits, and the ports by which it asks others."""
+    """A process that waits, the ports by which it asks others, and what reserves its own one."""
 
     process: Process
     listeners: dict[str, socket.socket]
+    reserved: list[socket.socket]
 
     def end(self) -> None:
         """It is not needed any more."""
         self.process.rests = False
         self.process.status = None
         self.process.end()
-        for listener in self.listeners.values():
-            listener.close()
+        for each in (*self.listeners.values(), *self.reserved):
+            each.close()
 
 
 @dataclass(slots=True)
