@@ -44,8 +44,7 @@ def overlapping(boot: str, command: Command) -> Scenario:
 
 def a_second(scenario: Scenario, runs: int) -> tuple[float, float]:
     """Runs and steps a second, of random orders in which a second incarnation is started."""
-    for warm_up in range(2):
-        _run(scenario, warm_up)
+    _run(scenario, runs)  # what is made once is made now
     started, steps = _clock(), 0
     for seed in range(runs):
         steps += _run(scenario, seed)
@@ -116,7 +115,7 @@ def _median_ms(work: Callable[[], object], number: int) -> float:
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """All lines of the table."""
-    runs = 3 if quick else 60
+    runs = 1 if quick else 60
     yield from statements(20 if quick else 1_000)
     plain, kept = python("funding", "1"), python("kept", "1")
     services = {f"python, {boot}": overlapping(boot, plain) for boot in (COLD, FORKED, PREWARMED)}
@@ -125,7 +124,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
     if node := shutil.which("node"):
         script = Command(command=[node, f"{ROOT}/tests/live/services/keeper.js"], environment={})
         services = {f"node, {boot}": overlapping(boot, script) for boot in (COLD, PREWARMED)}
-        yield from runs_of(services, {PREWARMED: WANTED[PREWARMED]}, max(3, runs // 3))
+        yield from runs_of(services, {PREWARMED: WANTED[PREWARMED]}, max(1, runs // 3))
 
 
 def main() -> int:
