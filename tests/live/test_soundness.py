@@ -30,6 +30,16 @@ def test_what_is_not_committed_is_not_seen_so_its_order_is_not_made() -> None:
     assert few.states == every.states and len(few.states) == 2
 
 
+@pytest.mark.parametrize("begin", ["begin isolation level repeatable read", "begin"])
+def test_the_snapshot_of_another_isolation_level_depends_on_all_that_commits(begin: str) -> None:
+    reading = (begin, "select hands from books where name = 'ann'", "select count(*) from said")
+    few, every = compare(
+        ((*reading, "commit"), ("insert into said (what) values ('y')",)), runs_max=9
+    )
+    assert few.states == every.states and len(few.states) == 2
+    assert few.runs == (every.runs if begin != "begin" else 2)
+
+
 def test_footprints_that_know_too_little_would_be_noticed() -> None:
     scenario = scenario_of(READS_AND_WRITES)
     with blind(lambda self, happened, *_: Footprint(happened[-1].touches)):
