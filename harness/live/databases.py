@@ -54,14 +54,8 @@ class Database:
     client: Client
     put_back: str
     shape: str
-    _reader: Reader | None = None
-
-    @property
-    def reader(self) -> Reader:
-        """What is known of SQL for this database; its catalogue is asked once."""
-        if self._reader is None:
-            self._reader = Reader(catalogue.ask(self.client))
-        return self._reader
+    #: What is known of SQL here; the catalogue is asked once.
+    reader: Reader
 
 
 class Databases:
@@ -110,7 +104,8 @@ class Databases:
         try:
             if schema.strip():
                 _execute(client, schema)
-            return Database(name, client, _copied(client), _shape(client))
+            put_back, reader = _copied(client), Reader(catalogue.ask(client))
+            return Database(name, client, put_back, _shape(client), reader)
         except BaseException:
             client.close()
             raise

@@ -18,12 +18,16 @@ from harness.live.parameters import Parameter, bound
 from harness.live.ports import Answer, Request
 from harness.live.processes import Process
 from harness.live.sql import COMMIT, ROLLBACK, UNDO, Reader, Rows, Statement, resource
-from harness.live.wire import EXTENDED, FLUSH, QUERY
+from harness.live.wire import EXTENDED, FLUSH, QUERY, Conversation
 from harness.live.wire import Answer as SqlAnswer
 from harness.live.world import LiveWorld
 from harness.schedule.choices import Footprint
 
 READ, WRITE = "read", "write"
+#: What a client may ask for when it connects, and SQL means what it meant.
+HARMLESS_SETTINGS = frozenset(
+    "user database application_name client_encoding datestyle timezone extra_float_digits".split()  # noqa: SIM905
+)
 Touch = tuple[str, str]
 #: What gets in the way of everything.
 ALL = "*"
@@ -107,7 +111,7 @@ class Footprints:
         """What a step has touched."""
         touches = set(happened.touches)
         for lane, request in happened.waiting:
-            touches |= self._asked(request)
+            touches |= self._asked(lane, request)
             # Of a deadlock the victim is who closes the circle: whoever holds what is waited for.
             touches |= _locked(self._held.get(lane.name, ()))
         for lane, request, answer in happened.answered:
@@ -117,7 +121,7 @@ class Footprints:
                 self.clouded |= lane.peer.watched  # whoever was asked goes on as it likes
                 continue
             if request.visible:
-                touches |= self._asked(request)
+                touches |= self._asked(lane, request)
             touches |= self._answered(lane, request, answer)
             if lane.loses:
                 touches.add(EVERYTHING)  # its connection is cut, and what it holds is free
@@ -156,9 +160,14 @@ class Footprints:
             found += [(statement, given) for statement in self._reader.read(text)]
         return found
 
-    def _asked(self, request: Request) -> set[Touch]:
+    def _asked(self, lane: Lane, request: Request) -> set[Touch]:
         """What a request reads and locks, whether or not it gets that far."""
         touches: set[Touch] = set()
+        # In a transaction that is not understood (another isolation level) nothing is.
+        if ALL in self._held.get(lane.name, ()):
+            touches.add(EVERYTHING)
+        if isinstance(lane.talk, Conversation):
+            self.clouded |= not lane.talk.settings <= HARMLESS_SETTINGS
         if request.kind == FLUSH and not request.statements:
             return touches
         for statement, values in self._statements(request):

@@ -69,11 +69,12 @@ def imported_by(path: str) -> Iterator[str]:
             yield node.module
 
 
-def libraries_of(path: str) -> list[str]:
-    """The libraries that a file and the service's own modules import, in their order."""
-    ahead, found, seen = [path], list[str](), set[str]()
+def surveyed(path: str) -> tuple[list[str], list[str]]:
+    """The files of a service's own modules, and the libraries that they import."""
+    ahead, found, seen, files = [path], list[str](), set[str](), list[str]()
     while ahead:
         file = ahead.pop()
+        files.append(file)
         for name in imported_by(file):
             if name not in seen:
                 seen.add(name)
@@ -82,12 +83,32 @@ def libraries_of(path: str) -> list[str]:
                     ahead.append(own)
                 elif own is None:
                     found.append(name)
-    return found
+    return files, found
+
+
+def compile_once(files: Sequence[str]) -> None:
+    """Compile these files now, and not again in every service; they are run in none of them."""
+    compiled: dict[str, tuple[bytes, Any]] = {}
+    loader = importlib.machinery.SourceFileLoader
+    compile_source = loader.source_to_code
+
+    def remembered(self: Any, data: Any, path: Any, **options: Any) -> Any:
+        known = compiled.get(path)
+        if known is None or known[0] != data:
+            known = compiled[path] = (bytes(data), compile_source(self, data, path, **options))
+        return known[1]
+
+    loader.source_to_code = remembered  # type: ignore[method-assign]
+    for path in files:
+        with contextlib.suppress(OSError, SyntaxError), open(path, "rb") as file:
+            remembered(loader("", path), file.read(), path)
 
 
 def prepare(path: str) -> str:
-    """Import what can be imported; whoever starts threads by that cannot be forked."""
-    for name in libraries_of(path):
+    """Import and compile what can be; whoever starts threads by that cannot be forked."""
+    files, libraries = surveyed(path)
+    compile_once(files)
+    for name in libraries:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     threads = len(os.listdir("/proc/self/task"))

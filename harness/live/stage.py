@@ -23,7 +23,14 @@ from harness.live import servers
 from harness.live.channels import past_the_gate
 from harness.live.client import ServerError
 from harness.live.databases import Database
-from harness.live.footprints import Footprints, Happened, memory_of, of_service, of_strike
+from harness.live.footprints import (
+    Footprints,
+    Happened,
+    Touch,
+    memory_of,
+    of_service,
+    of_strike,
+)
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import Lane
@@ -81,9 +88,9 @@ class LiveStage:
         acts = self._acts = Acts(self.applied)
         self._act, self._deed = acts.of_lane, acts.of_nemesis
         self._told_ends: set[str] = set()
-        self._now = Happened()
         #: What happened in steps of which nobody has asked yet what they touched.
         self._happened: list[Happened] = []
+        self._now = Happened()
         self._footprints: Footprints | None = None
         self._server: servers.Server | None = None
         self._database: Database | None = None
@@ -145,9 +152,7 @@ class LiveStage:
         self.applied.append(option)
         self._acts.latest[option.lane] = option
         self.world.asked.clear()
-        self._now = Happened(option.touches)
-        self._happen(option.perform)
-        self._happened.append(self._now)
+        self._happen(option.perform, option.touches)
 
     def touched(self) -> Footprint:
         """What the last step touched, and the rules that judged it."""
@@ -158,8 +163,10 @@ class LiveStage:
         happened, self._happened = self._happened, []
         return self._footprints.after(happened, self.world, self.judge.invariants)
 
-    def _happen(self, perform: Callable[[], None]) -> None:
+    def _happen(self, perform: Callable[[], None], touches: tuple[Touch, ...] = ()) -> None:
         """Let something happen, wait until everybody is at rest, and tell what came of it."""
+        self._now = Happened(touches)
+        self._happened.append(self._now)
         try:
             perform()
             self.settler.settle()

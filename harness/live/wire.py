@@ -98,6 +98,8 @@ class Conversation:
         #: What a CancelRequest names: the process of the server, and a secret.
         self.backend_pid = 0
         self.listens = False
+        #: The names of what the client has asked for when it connected.
+        self.settings: frozenset[str] = frozenset()
         self._from_client = bytearray()
         self._from_server = bytearray()
         self._started = False
@@ -187,6 +189,7 @@ class Conversation:
         if request.kind == ENCRYPTION:
             return b"N", b""
         if request.kind == STARTUP:
+            self.settings = frozenset(name.decode().lower() for name in pairs_of(request.raw))
             return b"", with_database(request.raw, self._database)
         return (b"", request.raw) if request.kind == AUTHENTICATION else None
 
@@ -332,11 +335,15 @@ def rows_of(deliveries: bytes) -> Iterator[tuple[str | None, ...]]:
             yield tuple(None if v is None else v.decode() for v in _values_of(message))
 
 
+def pairs_of(packet: bytes) -> dict[bytes, bytes]:
+    """What a start-up packet asks for."""
+    words = packet[8:].split(b"\0")
+    return {name: value for name, value in zip(words[::2], words[1::2], strict=False) if name}
+
+
 def with_database(packet: bytes, database: str) -> bytes:
     """A start-up packet that asks for another database, whichever one the service is set up for."""
-    words = packet[8:].split(b"\0")
-    pairs = dict(zip(words[::2], words[1::2], strict=False))
-    pairs.pop(b"", None)
+    pairs = pairs_of(packet)
     pairs[b"database"] = database.encode()
     body = b"".join(name + b"\0" + value + b"\0" for name, value in pairs.items()) + b"\0"
     return struct.pack(">I", len(body) + 8) + packet[4:8] + body

@@ -25,8 +25,8 @@ HELD, VIOLATED, SPENT = "held", "violated", "budget spent"
 SAVED_FIRST_S, SAVED_EVERY_S = 0.5, 5.0
 #: How long probing may take: this share of the search, but so many seconds at least and at most.
 PROBING_SHARE, PROBING_LEAST_S, PROBING_MOST_S = 0.1, 3.0, 30.0
-#: Up to how many runs the number of all runs is counted and not estimated.
-COUNTED_MAX = 2_000
+#: Up to how many runs the number of all runs is counted and not estimated; of real processes.
+COUNTED_MAX, COUNTED_REAL_MAX = 2_000, 100
 _monotonic = time.monotonic
 
 
@@ -190,7 +190,8 @@ def _estimate(
     until = _monotonic() + limit_s
     proof.probes = probe(explorer, ended=lambda: interrupted() or _monotonic() > until)
     proof.all_runs = proof.probes.all_runs
-    if proof.all_runs <= COUNTED_MAX:
-        exact = count_all(explorer, runs_max=COUNTED_MAX)
+    most = COUNTED_MAX if proof.subject.scenario.stage is None else COUNTED_REAL_MAX
+    if proof.all_runs <= most:
+        exact = count_all(explorer, runs_max=most)
         if exact is not None:
             proof.all_runs, proof.counted = exact, True

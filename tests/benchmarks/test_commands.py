@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from harness.live import servers
 
 ROOT = Path(__file__).parents[2]
 ROWS = (
@@ -95,3 +100,31 @@ def test_the_cost_of_every_rule_is_told() -> None:
     assert [row[0] for row in rows if row[1] == "rules" and row[0] == "all"] == ["all"] * 3
     assert {"funding_index_step_is_bounded", "pools_pay_what_they_have"} <= {r[0] for r in rows}
     assert len(re.findall(r"(?m) (?:ok|missed)$", done.stdout)) == 3
+
+
+LIVE_ROWS = (
+    "a statement, asked directly",
+    "the same, held and let go",
+    "what holding it costs",
+    "python, cold",
+    "python, forked",
+    "python, prewarmed",
+    "python, kept",
+)
+
+
+@pytest.mark.skipif(bool(servers.missing()), reason=servers.missing() or "-")
+def test_the_table_of_live_runs_has_every_row() -> None:
+    done = command("tests.benchmarks.live", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("  ")]
+    names = [re.split(r"  +", row.strip())[0] for row in rows]
+    assert names == [*LIVE_ROWS, *["node, cold", "node, prewarmed"] * bool(shutil.which("node"))]
+
+
+@pytest.mark.skipif(bool(servers.missing()), reason=servers.missing() or "-")
+def test_replays_of_a_kind_are_counted_beside_others_that_compute() -> None:
+    kind = ("--kind", "a timer of 1 ms", "--replays", "2", "--hogs", "1")
+    done = command("tests.benchmarks.live_replays", *kind)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 identical" in done.stdout

@@ -77,14 +77,24 @@ DEEDS: dict[str, Callable[[socket.socket, str], object]] = {
     "cancel": cancel,
 }
 
-link = connect()
-for argument in sys.argv[1:]:
-    name, colon, rest = argument.partition(":")
-    if colon and name in DEEDS:
-        DEEDS[name](link, rest)
-        continue
-    try:
-        ask(link, argument)
-    except Refused as error:
-        ask(link, "rollback")
-        ask(link, f"insert into said (what) values ('{os.environ['ME']} {error}')")
+
+def play() -> None:
+    link = connect()
+    for argument in sys.argv[1:]:
+        name, colon, rest = argument.partition(":")
+        if colon and name in DEEDS:
+            DEEDS[name](link, rest)
+            continue
+        try:
+            ask(link, argument)
+        except Refused as error:
+            ask(link, "rollback")
+            ask(link, f"insert into said (what) values ('{os.environ['ME']} {error}')")
+    if "KEPT" in os.environ:
+        link.close()
+
+
+play()
+while "KEPT" in os.environ:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    play()
