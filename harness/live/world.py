@@ -35,6 +35,8 @@ class Recipe:
     housekeeping: bool = False
     #: How it comes to be: one of :data:`harness.live.launching.BOOTS`.
     boot: str = COLD
+    #: Where it is started; empty for the folder of temporary files.
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,14 @@ class LiveWorld(Judged):
         listens: str = "",
         housekeeping: bool = False,
         boot: str = COLD,
+        directory: str = "",
     ) -> None:
         """A service by its command line; it finds the database at PGHOST and PGPORT.
 
-        Its first incarnation is started when the run begins, unless ``start`` says no. In
-        ``environment`` and in the command the words {PGHOST}, {PGPORT} and {INCARNATION} are
-        replaced, for services that are set up by other names than PostgreSQL's own.
+        Its first incarnation is started when the run begins, unless ``start`` says no, in
+        ``directory`` or else in the folder of temporary files. In ``environment`` and in the
+        command the words {PGHOST}, {PGPORT} and {INCARNATION} are replaced, for services that are
+        set up by other names than PostgreSQL's own.
 
         Whom others ask ``listens`` by a protocol (``http``), at {HOST} and {PORT} of its own
         environment; every other service finds a service ``ledger`` at {LEDGER_URL}, {LEDGER_HOST}
@@ -108,7 +112,14 @@ class LiveWorld(Judged):
         if listens:
             check_protocol(listens)
         self.recipes[name] = Recipe(
-            name, tuple(command), dict(environment or {}), start, listens, housekeeping, boot
+            name,
+            tuple(command),
+            dict(environment or {}),
+            start=start,
+            listens=listens,
+            housekeeping=housekeeping,
+            boot=boot,
+            directory=directory,
         )
 
     def server(
