@@ -148,6 +148,8 @@ class LiveWorld(Judged):
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise UsageError(f"a service is named by letters, digits, - and _, not {name!r}")
+        for observed in self.observed:
+            _tell_apart(name, observed)
 
     def observe(self, name: str, query: str, *, of: str = DATABASE) -> None:
         """Read this after every step that did something; rules judge ``on`` the name.
@@ -157,6 +159,8 @@ class LiveWorld(Judged):
         """
         if of not in (*self.servers, DATABASE):
             raise closest(of, (*self.servers, DATABASE), kind="server")
+        for service in self.recipes:
+            _tell_apart(service, name)
         self.observed[name] = (of, query)
 
     def value(self, name: str) -> str:
@@ -189,6 +193,14 @@ class LiveWorld(Judged):
     def saw(self, events: Sequence[Event]) -> int:
         """How many of these events are writes."""
         return sum(event.kind == "write" for event in events)
+
+
+def _tell_apart(service: str, observed: str) -> None:
+    """A rule on the beginning of a service's name would be asked about its starts and ends."""
+    if service.startswith(observed):
+        raise UsageError(
+            f"what is observed cannot be called {observed!r}, service {service!r} begins like that"
+        )
 
 
 def shown(rows: Sequence[Row]) -> str:

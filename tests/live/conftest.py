@@ -17,6 +17,7 @@ LIVE = (
     "test_databases",
     "test_languages",
     "test_peers",
+    "test_trackers",
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.engine import Run, execute
+from harness.errors import UsageError
 from harness.live import locks
 from harness.live.client import Client
 from harness.live.processes import Process
@@ -76,6 +77,18 @@ def test_a_service_is_started_in_its_folder(tmp_path: Path) -> None:
         world.observe("said", "select what from said")
 
     assert last(run(deployed), "said") == str(tmp_path)
+
+
+def test_what_is_observed_is_not_called_like_a_service() -> None:
+    for service_first in (True, False):
+        world = LiveWorld(seed=0, guards=frozenset(), bug="")
+        says = [
+            lambda world=world: world.service("funding", ["true"]),
+            lambda world=world: world.observe("fund", "select 1"),
+        ]
+        says[not service_first]()
+        with pytest.raises(UsageError, match="cannot be called 'fund'"):
+            says[service_first]()
 
 
 def test_every_request_is_held_until_it_is_chosen() -> None:
