@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from harness.live.clusters import Cluster
 from harness.live.lanes import DATABASE, Lane
 from harness.live.ports import COMING, Peer
 from harness.live.servers import Server
 from harness.live.wire import Conversation
 
 
-def database_peer(server: Server, database: str) -> Peer:
+def database_peer(server: Server | Cluster, database: str) -> Peer:
     """How services ask PostgreSQL."""
     return Peer(DATABASE, partial(Conversation, database), lambda: (server.connect(), None))
 

@@ -59,6 +59,7 @@ class LiveWorld(Judged):
         self.guards = guards
         self.bug = bug
         self.schema = ""
+        self.settings: dict[str, str] = {}
         self.recipes: dict[str, Recipe] = {}
         self.servers: dict[str, ServerRecipe] = {}
         #: What to read after every step: of whom, and by which query.
@@ -70,8 +71,14 @@ class LiveWorld(Judged):
         #: What rules have asked for since a step began: names of observed values, queries.
         self.asked: list[tuple[str, str]] = []
 
-    def database(self, schema: str) -> None:
-        """The SQL that makes the database as every run finds it."""
+    def database(self, schema: str, *, settings: Mapping[str, str] | None = None) -> None:
+        """The SQL that makes the database as every run finds it.
+
+        ``settings`` are those of the server, such as ``{"synchronous_commit": "off"}``; they are
+        for scenarios that have a :func:`~harness.live.scenario.database_fault`, whose runs have a
+        server each.
+        """
+        self.settings |= dict(settings or {})
         self.schema += schema.rstrip().rstrip(";") + ";\n"
 
     def service(

@@ -18,6 +18,7 @@ LIVE = (
     "test_languages",
     "test_peers",
     "test_trackers",
+    "test_disasters",
 )
 
 

@@ -9,8 +9,8 @@ HERE = str(Path(__file__).parent)
 def payouts(world):
     """Payouts are sent by a service that is replaced while it works."""
     world.database(Path(HERE, "schema.sql").read_text())
-    node = ["node", "--no-memory-reducer", "payouts.js", *world.guards]
-    world.service("payouts", node, directory=HERE)
+    node = ["node", "payouts.js", *world.guards]
+    world.service("payouts", node, directory=HERE, housekeeping=True)
     world.service("withdrawals", ["./withdrawals"], directory=HERE)
     world.service("deposits", [sys.executable, "deposits.py"], directory=HERE)
     world.observe("times", "select count(*) from transfers group by payout")
