@@ -78,8 +78,28 @@ class LostAnswerFault:
         return f"lost answer of {self.of} to {self.service}"
 
 
-#: What the nemesis may do to a service.
-Fault = RestartFault | ClockFault | LostAnswerFault
+#: What may strike a real database.
+POWER_CUT, PROMOTION = DATABASE_KINDS = ("power cut", "promotion")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFault:
+    """The nemesis may strike the real database of a run in any of ``kinds``."""
+
+    kinds: tuple[str, ...]
+
+    def allow(self, world: World) -> None:
+        """Refuse it: the simulation has a database of its own."""
+        raise UsageError(
+            "real databases are struck; see World.sqlite for power cuts in a simulation"
+        )
+
+    def __str__(self) -> str:
+        return f"database: {', '.join(self.kinds)}"
+
+
+#: What the nemesis may do to a service, or to what it asks.
+Fault = RestartFault | ClockFault | LostAnswerFault | DatabaseFault
 
 
 def restart(

@@ -35,6 +35,9 @@ _EXIT_CODES = {
 }
 #: Which exit code counts when scenarios differ: being cut short first, then what was confirmed.
 _PRECEDENCE = (2, 1, 3, 0, 5)
+#: How many real seconds a finding may be made smaller: a run of real processes is a hundred times
+#: slower than a simulated one.
+SHRINK_WALL_S, SHRINK_LIVE_WALL_S = 30.0, 180.0
 
 
 @dataclass(slots=True)
@@ -122,6 +125,7 @@ def plan_of(
         time_limit_s=None if endless else profile.time_limit_s,
         strategies=strategies,
         shrink_budget=profile.shrink_budget,
+        shrink_wall_s=SHRINK_WALL_S if scenario.stage is None else SHRINK_LIVE_WALL_S,
         keep_going=profile.keep_going,
         variant=scenario.variant(guards=guards, bug=bug),
         profile=profile.name,

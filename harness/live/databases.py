@@ -63,7 +63,7 @@ class Databases:
 
     def __init__(self, place: Path, control: Client) -> None:
         self._place = place
-        self._control = control
+        self.control = control
         self._count = 0
         self._idle: dict[str, list[Database]] = {}
 
@@ -99,7 +99,7 @@ class Databases:
     def _make(self, schema: str) -> Database:
         self._count += 1
         name = f"run_{self._count}"
-        self._control.query(f"create database {name}")
+        self.control.query(f"create database {name}")
         client = Client(self._place, name)
         try:
             if schema.strip():
@@ -112,7 +112,7 @@ class Databases:
 
     def _drop(self, database: Database) -> None:
         database.client.close()
-        self._control.query(f"drop database {database.name} with (force)")
+        self.control.query(f"drop database {database.name} with (force)")
 
 
 def _execute(client: Client, schema: str) -> None:

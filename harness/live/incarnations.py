@@ -110,7 +110,7 @@ class Incarnations:
                 number,
                 [replaced(each, words) for each in self.recipe.command],
                 environment=environment_of(self.recipe.environment, words),
-                directory=tempfile.gettempdir(),
+                directory=self.recipe.directory or tempfile.gettempdir(),
                 port=own,
                 housekeeps=self.recipe.housekeeping,
                 boot=self.recipe.boot,

@@ -12,10 +12,11 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 from harness.errors import UntrustworthyError
 from harness.live import quiescence
-from harness.live.client import Client
+from harness.live.client import Row
 from harness.live.quiescence import ASLEEP, sleep_of
 
 _WAITING = "select pid, array_to_string(pg_blocking_pids(pid), ' ') from pg_locks where not granted"
@@ -24,7 +25,14 @@ _WAITS_IN = (b"232", b"281")
 FREEZE_WAIT_S = 5.0
 
 
-def waiting(control: Client) -> dict[int, tuple[int, ...]]:
+class Asked(Protocol):
+    """A server, or several, that can be asked about locks."""
+
+    def query(self, sql: str) -> list[Row]:
+        """The rows of all of them."""
+
+
+def waiting(control: Asked) -> dict[int, tuple[int, ...]]:
     """The processes of the server that wait for a lock, and for whom."""
     found: dict[int, tuple[int, ...]] = {}
     for pid, blockers in control.query(_WAITING):
@@ -58,15 +66,22 @@ def freeze(pid: int, pidfd: int) -> bool:
             return False
         if sleep_of(pid).kind != ASLEEP:
             return False  # it has been given the lock, or looks for a deadlock: ask again
-        signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
-        while quiescence.state_of(pid) not in (b"T", b"X", b"Z", b""):
-            if time.monotonic() > deadline:
-                break
-            os.sched_yield()
-        if quiescence.system_call_of(pid) in _WAITS_IN:
+        if stop_in_wait(pid, pidfd, deadline):
             return True
-        thaw(pidfd)
     raise UntrustworthyError(f"process {pid} of PostgreSQL cannot be stopped while it waits")
+
+
+def stop_in_wait(pid: int, pidfd: int, deadline: float) -> bool:
+    """Stop a process of the server if it waits for its latch; whether it is stopped there now."""
+    signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
+    while quiescence.state_of(pid) not in (b"T", b"X", b"Z", b""):
+        if time.monotonic() > deadline:
+            break
+        os.sched_yield()
+    if quiescence.system_call_of(pid) in _WAITS_IN:
+        return True
+    thaw(pidfd)
+    return False
 
 
 def thaw(pidfd: int) -> None:

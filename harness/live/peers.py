@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from harness.live import companions
+from harness.live.clusters import Cluster
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import DATABASE, Lane
@@ -15,7 +16,7 @@ from harness.live.wire import Conversation
 from harness.live.world import LiveWorld
 
 
-def database_peer(server: Server, database: str) -> Peer:
+def database_peer(server: Server | Cluster, database: str) -> Peer:
     """How services ask PostgreSQL."""
     return Peer(DATABASE, partial(Conversation, database), lambda: (server.connect(), None))
 

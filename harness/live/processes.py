@@ -54,6 +54,8 @@ class Process:
         self.rests = False
         #: Signals that we sent it; a process that dies of one has not failed.
         self.signals: list[int] = []
+        #: Whether its server went away under it: that it then fails is not of its own doing.
+        self.robbed = False
         #: Whether it was stopped (SIGSTOP), and what it waited for then.
         self.paused = False
         self.before = quiescence.NOTHING
@@ -144,7 +146,7 @@ class Process:
     def failure(self) -> str:
         """What it died of, if that was of its own doing."""
         status = self.status
-        if not status or (status < 0 and -status in self.signals):
+        if not status or self.robbed or (status < 0 and -status in self.signals):
             return ""
         how = f"died of {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
         last = self.words.strip().splitlines()[-1:]

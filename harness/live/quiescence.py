@@ -325,6 +325,17 @@ def session_members(*leaders: int) -> dict[int, list[int]]:
     return found
 
 
+def children_of(parent: int) -> list[int]:
+    """The living processes that a process has started, and has not waited for."""
+    found: list[int] = []
+    for pid in sorted(int(each) for each in os.listdir("/proc") if each.isdecimal()):
+        with contextlib.suppress(OSError, IndexError):
+            words = _read(f"/proc/{pid}/stat").rsplit(b") ", 1)[1].split()
+            if int(words[1]) == parent and words[0] not in (b"Z", b"X"):
+                found.append(pid)
+    return found
+
+
 def missing() -> str:
     """Why no process can be observed exactly on this machine; empty if it can be."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":

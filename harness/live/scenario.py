@@ -11,7 +11,15 @@ from harness.live.incarnations import RESTART_KINDS
 from harness.live.lanes import DATABASE
 from harness.live.stage import LiveStage
 from harness.live.world import LiveWorld
-from harness.scenario import LostAnswerFault, RestartFault, Scenario, register
+from harness.scenario import (
+    DATABASE_KINDS,
+    POWER_CUT,
+    DatabaseFault,
+    LostAnswerFault,
+    RestartFault,
+    Scenario,
+    register,
+)
 from harness.world.world import World
 
 Deployment = Callable[[LiveWorld], None]
@@ -34,10 +42,24 @@ def lost_answer(service: str, *, of: str = DATABASE) -> LostAnswerFault:
     return LostAnswerFault(service, of)
 
 
+def database_fault(*, kinds: Iterable[str] = (POWER_CUT,)) -> DatabaseFault:
+    """A fault: the power of the database server is cut, or its standby is promoted.
+
+    After a ``power cut`` all connections are gone and the server has what was on disk. After a
+    ``promotion`` new connections go to the new primary, old ones stay with the old one, which still
+    takes writes. Every run has a PostgreSQL of its own.
+    """
+    chosen = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    for kind in chosen:
+        if kind not in DATABASE_KINDS:
+            raise closest(kind, DATABASE_KINDS, kind="fault of a real database")
+    return DatabaseFault(chosen)
+
+
 def live_scenario(
     *,
     name: str = "",
-    faults: Iterable[RestartFault | LostAnswerFault] = (),
+    faults: Iterable[RestartFault | LostAnswerFault | DatabaseFault] = (),
     faults_max: int = 1,
     guards: Iterable[str] = (),
     guards_default: Iterable[str] = (),

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from harness.errors import UntrustworthyError
-from harness.live import companions, postgres, quiescence
+from harness.live import clusters, companions, postgres, quiescence
 from harness.live.postgres import Server
 
 __all__ = ("Server", "missing", "shared", "stop")
@@ -44,6 +44,7 @@ def shared() -> Server:
 def stop() -> None:
     """End the servers of this process, if it has any."""
     companions.stop()
+    clusters.stop()
     if _shared.pid == os.getpid() and _shared.server is not None:
         server, _shared.server = _shared.server, None
         server.stop()

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from harness.errors import RefusedError
 from harness.live import locks, sleeps
-from harness.live.client import Client
 from harness.live.gate import Gate
 from harness.live.lanes import BOOT, Lane
 from harness.live.ports import CANCEL, TERMINATE
@@ -34,7 +33,7 @@ SERVER_PAUSE_S, PROCESS_PAUSE_S = 0.0015, 0.0003
 class Settler:
     """Brings the processes and connections of one run to rest, within ``limit_s`` a step."""
 
-    def __init__(self, gate: Gate, control: Client, *, limit_s: float) -> None:
+    def __init__(self, gate: Gate, control: locks.Asked, *, limit_s: float) -> None:
         self.gate = gate
         self.control = control
         self.limit_s = limit_s

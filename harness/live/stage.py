@@ -22,7 +22,9 @@ from harness.invariants import Judge
 from harness.live import servers
 from harness.live.channels import past_the_gate
 from harness.live.client import ServerError
+from harness.live.clusters import Cluster
 from harness.live.databases import Database
+from harness.live.disasters import Disasters, cluster_of
 from harness.live.footprints import (
     Footprints,
     Happened,
@@ -92,15 +94,17 @@ class LiveStage:
         self._happened: list[Happened] = []
         self._now = Happened()
         self._footprints: Footprints | None = None
-        self._server: servers.Server | None = None
+        self._server: servers.Server | Cluster | None = None
         self._database: Database | None = None
 
     # --- the beginning and the end --------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self._deploy(self.world)
-        server = self._server = servers.shared()
+        cluster = cluster_of(self.scenario, self.world.settings)
+        server = self._server = cluster or servers.shared()
         self._database = server.databases.take(self.world.schema)
+        self._disasters = Disasters(self, cluster, self._database)
         self.gate = Gate([database_peer(server, self._database.name)])
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
@@ -182,7 +186,7 @@ class LiveStage:
             found += self._of_lane(lane)
         for service in self.services.values():
             found += self._of_service(service)
-        return found
+        return found + self._disasters.possible()
 
     def _of_lane(self, lane: Lane) -> list[Act]:
         if lane.over or (lane.running is not None and not lane.waits):
@@ -313,6 +317,7 @@ class LiveStage:
         """Write down what a step did: the requests that were answered, and what that changed."""
         mine = self.applied[-1].lane if self.applied else ""
         done, self.gate.completions = self.gate.completions, []
+        self._disasters.acknowledged(done)
         self._now.answered += [(each.lane, each.request, each.answer) for each in done]
         blocked = self.settler.newly_blocked
         self._now.waiting += [(lane, lane.running) for lane in blocked if lane.running is not None]

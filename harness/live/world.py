@@ -36,6 +36,8 @@ class Recipe:
     housekeeping: bool = False
     #: How it comes to be: one of :data:`harness.live.launching.BOOTS`.
     boot: str = COLD
+    #: Where it is started; empty for the folder of temporary files.
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class LiveWorld(Judged):
         self.guards = guards
         self.bug = bug
         self.schema = ""
+        self.settings: dict[str, str] = {}
         self.recipes: dict[str, Recipe] = {}
         self.servers: dict[str, ServerRecipe] = {}
         #: What to read after every step: of whom, and by which query.
@@ -69,8 +72,14 @@ class LiveWorld(Judged):
         #: What rules have asked for since a step began: names of observed values, queries.
         self.asked: list[tuple[str, str]] = []
 
-    def database(self, schema: str) -> None:
-        """The SQL that makes the database as every run finds it."""
+    def database(self, schema: str, *, settings: Mapping[str, str] | None = None) -> None:
+        """The SQL that makes the database as every run finds it.
+
+        ``settings`` are those of the server, such as ``{"synchronous_commit": "off"}``; they are
+        for scenarios that have a :func:`~harness.live.scenario.database_fault`, whose runs have a
+        server each.
+        """
+        self.settings |= dict(settings or {})
         self.schema += schema.rstrip().rstrip(";") + ";\n"
 
     def service(
@@ -83,12 +92,14 @@ class LiveWorld(Judged):
         listens: str = "",
         housekeeping: bool = False,
         boot: str = COLD,
+        directory: str = "",
     ) -> None:
         """A service by its command line; it finds the database at PGHOST and PGPORT.
 
-        Its first incarnation is started when the run begins, unless ``start`` says no. In
-        ``environment`` and in the command the words {PGHOST}, {PGPORT} and {INCARNATION} are
-        replaced, for services that are set up by other names than PostgreSQL's own.
+        Its first incarnation is started when the run begins, unless ``start`` says no, in
+        ``directory`` or else in the folder of temporary files. In ``environment`` and in the
+        command the words {PGHOST}, {PGPORT} and {INCARNATION} are replaced, for services that are
+        set up by other names than PostgreSQL's own.
 
         Whom others ask ``listens`` by a protocol (``http``), at {HOST} and {PORT} of its own
         environment; every other service finds a service ``ledger`` at {LEDGER_URL}, {LEDGER_HOST}
@@ -109,7 +120,14 @@ class LiveWorld(Judged):
         if listens:
             check_protocol(listens)
         self.recipes[name] = Recipe(
-            name, tuple(command), dict(environment or {}), start, listens, housekeeping, boot
+            name,
+            tuple(command),
+            dict(environment or {}),
+            start=start,
+            listens=listens,
+            housekeeping=housekeeping,
+            boot=boot,
+            directory=directory,
         )
 
     def server(
@@ -148,6 +166,8 @@ class LiveWorld(Judged):
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise UsageError(f"a service is named by letters, digits, - and _, not {name!r}")
+        for observed in self.observed:
+            _tell_apart(name, observed)
 
     def observe(self, name: str, query: str, *, of: str = DATABASE) -> None:
         """Read this after every step that did something; rules judge ``on`` the name.
@@ -157,6 +177,8 @@ class LiveWorld(Judged):
         """
         if of not in (*self.servers, DATABASE):
             raise closest(of, (*self.servers, DATABASE), kind="server")
+        for service in self.recipes:
+            _tell_apart(service, name)
         self.observed[name] = (of, query)
 
     def value(self, name: str) -> str:
@@ -189,6 +211,14 @@ class LiveWorld(Judged):
     def saw(self, events: Sequence[Event]) -> int:
         """How many of these events are writes."""
         return sum(event.kind == "write" for event in events)
+
+
+def _tell_apart(service: str, observed: str) -> None:
+    """A rule on the beginning of a service's name would be asked about its starts and ends."""
+    if service.startswith(observed):
+        raise UsageError(
+            f"what is observed cannot be called {observed!r}, service {service!r} begins like that"
+        )
 
 
 def shown(rows: Sequence[Row]) -> str:

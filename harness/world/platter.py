@@ -7,7 +7,7 @@ which file systems really do that. It must never lose what was forced out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 
@@ -30,6 +30,14 @@ class Data:
 
 
 @dataclass(eq=False, frozen=True, slots=True)
+class Cut:
+    """All bytes from ``size`` on taken away."""
+
+    file: File
+    size: int
+
+
+@dataclass(eq=False, frozen=True, slots=True)
 class Entry:
     """A change of the directory: ``file`` is called ``name`` now and no longer ``formerly``.
 
@@ -41,11 +49,23 @@ class Entry:
     formerly: str
 
 
-Change = Data | Entry
+Change = Data | Cut | Entry
 
 
-def write(content: bytearray, change: Data) -> None:
-    """Put bytes at their offset; a gap before them is filled with zeros."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What was durable at one moment, and what lay between that and what processes saw."""
+
+    names: Mapping[str, File]
+    contents: Mapping[File, bytes]
+    pending: Sequence[Change]
+
+
+def write(content: bytearray, change: Data | Cut) -> None:
+    """Put bytes at their offset, or cut them off; a gap before them is filled with zeros."""
+    if isinstance(change, Cut):
+        del content[change.size :]
+        return
     if change.offset > len(content):
         content.extend(bytes(change.offset - len(content)))
     content[change.offset : change.offset + len(change.content)] = change.content
@@ -65,7 +85,7 @@ class Platter:
         self.pending.append(Entry(file, name, ""))
         return file
 
-    def write(self, change: Data) -> None:
+    def write(self, change: Data | Cut) -> None:
         """Change what processes see of a file."""
         write(change.file.seen, change)
         self.pending.append(change)
@@ -99,17 +119,29 @@ class Platter:
     def force_directory(self) -> None:
         """Make all names durable."""
         self.durable = dict(self.seen)
-        self.pending = [change for change in self.pending if isinstance(change, Data)]
+        self.pending = [change for change in self.pending if not isinstance(change, Entry)]
+
+    def moment(self) -> Moment:
+        """What a power cut would find now."""
+        contents = {file: file.durable for file in self._files()}
+        return Moment(dict(self.durable), contents, tuple(self.pending))
+
+    def go_back(self, moment: Moment) -> None:
+        """The power was cut at an earlier moment: what was done since never was."""
+        self.durable = dict(moment.names)
+        for file, content in moment.contents.items():
+            file.durable = content
+        self.pending = list(moment.pending)
 
     def survive(self, changes: Iterable[Change]) -> None:
         """The power is back: of all that was pending, just these changes were kept."""
         contents: dict[File, bytearray] = {}
         for change in changes:
-            if isinstance(change, Data):
+            if isinstance(change, Entry):
+                self._name(change)
+            else:
                 file = change.file
                 write(contents.setdefault(file, bytearray(file.durable)), change)
-            else:
-                self._name(change)
         for file, content in contents.items():
             file.durable = bytes(content)
         for file in self.durable.values():

@@ -7,8 +7,8 @@ incarnation runs again, not even its ``finally``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
 #: How a service can be restarted: power cut and start; drain, stop and start; start the next
 #: incarnation, wait until it is ready, then drain and stop the old one; or fail over: power cut
-#: while the next incarnation already boots.
-RESTART_KINDS = ("crash", "stop", "rolling", "failover")
+#: while the next incarnation already boots. A ``power cut`` takes what the disks of the machine had
+#: not synced as well; a crash leaves that, as the end of a process leaves the page cache.
+RESTART_KINDS = ("crash", "stop", "rolling", "failover", "power cut")
+
+
+class Fails(Protocol):
+    """A disk: without power it loses what was not synced."""
+
+    def power_cut(self) -> None:
+        """Lose it."""
 
 
 class Life:
@@ -91,8 +99,13 @@ class Service:
         coverage: Coverage,
         *,
         on_change: Callable[[Service], None] = lambda service: None,
+        disks: Sequence[Fails] = (),
     ) -> None:
         self.simulation = simulation
+        #: What is on its machine.
+        self.disks = disks
+        #: How often their power was cut.
+        self.power_cuts = 0
         self.name = name
         self.run = run
         self.lives: list[Life] = []
@@ -250,6 +263,12 @@ class Service:
         new = self.start() if kind == "failover" else None
         if kind in ("crash", "failover") and old is not None:
             self.crash(old)
+        if kind == "power cut":
+            for life in self.alive:
+                self.crash(life)
+            self.power_cuts += bool(self.disks)
+            for disk in self.disks:
+                disk.power_cut()
         return old, new
 
     async def relapse(self, crashed: Life, nemesis: str, *, delay_s: float) -> None:
@@ -277,7 +296,7 @@ class Service:
         old, new = lives
         if kind == "stop" and old is not None:
             await self.stop(old)
-        if delay_s and kind in ("crash", "stop"):
+        if delay_s and kind in ("crash", "stop", "power cut"):
             await trio.sleep(delay_s)
         if new is None and kind != "rolling":
             new = next(iter(self.alive), None)  # somebody else has started it meanwhile

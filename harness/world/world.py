@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from faker import Faker
@@ -29,7 +29,10 @@ from harness.world.disk import Disk
 from harness.world.nemesis import Nemesis
 from harness.world.network import Network
 from harness.world.objectstore import ObjectStore
-from harness.world.service import Life, Service
+from harness.world.service import Fails, Life, Service
+
+if TYPE_CHECKING:
+    from harness.world.sqlite import Sqlite
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,6 +56,7 @@ class World(Judged):
         self.bug = bug
         self.workload = Workload(without)
         self.services: dict[str, Service] = {}
+        self._disks: dict[str, list[Fails]] = {}
         super().__init__(Judge(partial(phase_of, self.services)))
         self.writes = 0
         self.timeouts = 0
@@ -75,9 +79,32 @@ class World(Judged):
         """A network between the lanes."""
         return Network(self.simulation, name)
 
-    def disk(self, name: str = "disk") -> Disk:
-        """A disk whose unsynced writes can be lost."""
-        return Disk(self.simulation, name)
+    def disk(self, name: str = "disk", *, of: str = "") -> Disk:
+        """A disk whose unsynced writes can be lost.
+
+        They are by a restart of the kind ``power cut`` of the service ``of`` whose machine it is,
+        or when the scenario cuts the power by hand.
+        """
+        disk = Disk(self.simulation, name)
+        self._disks.setdefault(of, []).append(disk)
+        return disk
+
+    def sqlite(self, name: str = "disk", *, of: str = "", names_survive: bool = True) -> Sqlite:
+        """A disk with databases of SQLite; unsynced writes can be lost, as of :meth:`disk`.
+
+        It is SQLite itself, through APSW (``pip install changeover[sqlite]``). That a file was
+        created or deleted is durable at once, as in SQLite's own crash tests; without
+        ``names_survive`` only after its directory was synced, as POSIX has it.
+        """
+        try:
+            from harness.world.sqlite import Sqlite  # noqa: PLC0415  (an extra)
+        except ImportError:
+            raise UsageError(
+                "world.sqlite() needs apsw: pip install 'changeover[sqlite]'"
+            ) from None
+        disk = Sqlite(self.simulation, name, names_survive=names_survive)
+        self._disks.setdefault(of, []).append(disk)
+        return disk
 
     # --- lanes ------------------------------------------------------------------------------
 
@@ -88,7 +115,12 @@ class World(Judged):
         if name in self.services:
             raise UsageError(f"service {name!r} exists already; names are unique in a run")
         service = self.services[name] = Service(
-            self.simulation, name, run, self.coverage, on_change=self._nemesis.changed
+            self.simulation,
+            name,
+            run,
+            self.coverage,
+            on_change=self._nemesis.changed,
+            disks=self._disks.setdefault(name, []),
         )
         if start:
             service.start()
@@ -237,11 +269,12 @@ class World(Judged):
 
     @property
     def overlapped(self) -> int:
-        """How many writes a restart overlapped, or a timeout cut short, and how many clocks jumped.
+        """How many writes a restart overlapped, and timeouts, jumps and power cuts that struck.
 
         A service that only ends is not restarted.
         """
-        return self.coverage.overlapped + self.timeouts + self.clock_jumps
+        power_cuts = sum(service.power_cuts for service in self.services.values())
+        return self.coverage.overlapped + self.timeouts + self.clock_jumps + power_cuts
 
     def covered(self) -> tuple[str, ...]:
         """What this run covered: cells of the matrix, then the marks that were reached."""

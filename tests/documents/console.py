@@ -17,12 +17,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+
+from harness.live import servers
 
 ROOT = Path(__file__).parent.parent.parent
 FENCE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 #: Commands that set up or would run this very test; other tests execute what they stand for.
-SETS_UP = ("git ", "cd ", "make ", "python3 -m venv", "pip ", "uv ", ".venv/bin/")
+SETS_UP = ("git ", "cd ", "make ", "python3 -m venv", "pip ", "uv ", ".venv/bin/", "npm ")
+#: The document whose services are built first, with what npm fetches; and how long that may take.
+BUILT, BUILD_WAIT_S = "somebody-elses-service", 120
 _MASKS = (
     (re.compile(r"\b\d+(\.\d+)?( ?m?s\b|/s\b)"), "<time>"),
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{6,8}\b"), "<digest>"),
@@ -93,17 +98,56 @@ def agrees(shown: str, real: str) -> bool:
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in found)) is not None
 
 
-def workplace() -> Path:
-    """A fresh folder with the examples of the documentation in it."""
+def workplace(document: Path) -> Path:
+    """A fresh folder with the examples of the documentation, and those of this document alone."""
     folder = Path(tempfile.mkdtemp(prefix="changeover-documents-"))
-    for example in sorted((ROOT / "docs" / "examples").glob("*.py")):
-        shutil.copy(example, folder)
+    examples = ROOT / "docs" / "examples"
+    for example in (*examples.glob("*.py"), *(examples / document.stem).glob("*")):
+        if example.is_file():
+            shutil.copy(example, folder)
     return folder
+
+
+def missing(document: Path) -> str:
+    """Why the commands of a document cannot be run on this machine; empty if they can be."""
+    if document.stem != BUILT:
+        return ""
+    absent = [each for each in ("node", "npm", "cc", "pg_config") if not shutil.which(each)]
+    if absent:
+        return f"{', '.join(absent)} needed, to build the services of {document.name}"
+    if find_spec("psycopg") is None:
+        return f"psycopg (the extra live) is needed, for a service of {document.name}"
+    return servers.missing()
+
+
+def build(document: Path, folder: Path) -> str:
+    """Fetch and build what a document's services are made of; why that cannot be done."""
+    if document.stem != BUILT:
+        return ""
+    for block in FENCE.findall(document.read_text()):
+        for command in commands(block):
+            if command.line.startswith("npm "):
+                try:
+                    done = subprocess.run(
+                        ["bash", "-c", command.line],
+                        cwd=folder,
+                        capture_output=True,
+                        text=True,
+                        timeout=BUILD_WAIT_S,
+                        check=False,
+                    )
+                except subprocess.TimeoutExpired:
+                    return f"{command.line!r} took more than {BUILD_WAIT_S} s"
+                if done.returncode:
+                    return f"{command.line!r} failed: {done.stderr[-300:]}"
+    return ""
 
 
 def rewrite(path: Path) -> None:
     """Run the commands of a document and put their real outputs into it."""
-    folder = workplace()
+    folder = workplace(path)
+    if why := missing(path) or build(path, folder):
+        raise SystemExit(f"{path}: {why}")
 
     def renew(match: re.Match[str]) -> str:
         shown = ""

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.console import FENCE, ROOT, agrees, commands, masked, run, workplace
+from tests.documents.console import (
+    FENCE,
+    ROOT,
+    agrees,
+    build,
+    commands,
+    masked,
+    missing,
+    run,
+    workplace,
+)
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "docs" / "examples" / "test_deposits_race.py"
@@ -19,8 +29,12 @@ EXAMPLE = ROOT / "docs" / "examples" / "test_deposits_race.py"
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_output_shown_is_real(path: Path) -> None:
     blocks = FENCE.findall(path.read_text())
-    folder = workplace()
+    if why := missing(path):
+        pytest.skip(why)
+    folder = workplace(path)
     try:
+        if why := build(path, folder):
+            pytest.skip(why)
         for block in blocks:
             for command in commands(block):
                 if command.sets_up:
@@ -50,6 +64,12 @@ def test_the_example_in_the_readme_is_the_file_and_short() -> None:
 def test_the_example_of_crash_equivalence_is_the_file() -> None:
     text = (ROOT / "docs" / "examples" / "statements_equivalence.py").read_text()
     assert f"```python\n{text}```" in (ROOT / "docs" / "crash-equivalence.md").read_text()
+
+
+def test_the_scenario_of_somebody_elses_services_is_the_file_and_short() -> None:
+    text = (ROOT / "docs" / "examples" / "somebody-elses-service" / "races.py").read_text()
+    assert f"```python\n{text}```" in (ROOT / "docs" / "somebody-elses-service.md").read_text()
+    assert text.partition("def payouts")[2].count("\n") <= 16
 
 
 def test_the_example_is_mended_by_what_the_readme_says(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ LIVE = (
     "test_databases",
     "test_languages",
     "test_peers",
+    "test_trackers",
+    "test_disasters",
 )
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.engine import Run, execute
+from harness.errors import UsageError
 from harness.live import locks
 from harness.live.client import Client
 from harness.live.processes import Process
+from harness.live.scenario import live_scenario
 from harness.live.settle import Settler
+from harness.live.world import LiveWorld
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Option
 from tests.live import postgres_bytes
-from tests.live.deployments import hand, scripted
+from tests.live.deployments import BOOKS, ROOT, hand, scripted
 
 pytestmark = pytest.mark.usefixtures("walls")
 
@@ -56,6 +61,34 @@ def _difference(one: Run, other: Run) -> str:
 def last(made: Run, resource: str) -> object:
     """The last value of something that was observed."""
     return [event.after for event in made.history if event.resource == resource][-1]
+
+
+def test_a_service_is_started_in_its_folder(tmp_path: Path) -> None:
+    text = (
+        "import os; from tests.live.services.wire_client import ask, connect; "
+        "ask(connect(), f\"insert into said (what) values ('{os.getcwd()}')\")"
+    )
+
+    @live_scenario(name="live-in-a-folder")
+    def deployed(world: LiveWorld) -> None:
+        world.database(BOOKS)
+        command = [sys.executable, "-S", "-c", text]
+        world.service("where", command, environment={"PYTHONPATH": ROOT}, directory=str(tmp_path))
+        world.observe("said", "select what from said")
+
+    assert last(run(deployed), "said") == str(tmp_path)
+
+
+def test_what_is_observed_is_not_called_like_a_service() -> None:
+    for service_first in (True, False):
+        world = LiveWorld(seed=0, guards=frozenset(), bug="")
+        says = [
+            lambda world=world: world.service("funding", ["true"]),
+            lambda world=world: world.observe("fund", "select 1"),
+        ]
+        says[not service_first]()
+        with pytest.raises(UsageError, match="cannot be called 'fund'"):
+            says[service_first]()
 
 
 def test_every_request_is_held_until_it_is_chosen() -> None:
