@@ -36,6 +36,9 @@ margin-oracle: $(VENV)/ready-for-tests
 nightly: $(VENV)/ready-for-tests
 	$(BIN)/changeover run --profile nightly --guards all --bug none --schedules 3500 --jobs 2
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 tests/machine tests/scenarios/test_reduced.py
+	$(BIN)/python -m tests.benchmarks.live_orders
+	$(BIN)/python -m tests.benchmarks.live_replays --replays 200
+	$(BIN)/python -m tests.benchmarks.live_replays --replays 20 --hogs 4
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
