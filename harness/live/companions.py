@@ -179,15 +179,17 @@ def prepared(recipe: ServerRecipe) -> Companion:
             atexit.register(stop)
         _kept.pid, _kept.running = os.getpid(), {}
     key = (recipe.name, recipe.command, recipe.listens, *sorted(recipe.environment.items()))
-    found = _kept.running.get(key)
+    found, is_new = _kept.running.get(key), False
     if found is not None and (found.process.poll() is not None or not found.can_be_put_back):
         _kept.running.pop(key).stop()
         found = None
     if found is None:
         found = _kept.running[key] = _start(recipe)
-        _refuse_children(found)
+        is_new = True
     found.recipe = recipe
     found.prepare()
+    if is_new:
+        _refuse_children(found)
     return found
 
 

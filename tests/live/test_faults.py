@@ -9,6 +9,7 @@ import pytest
 from harness.campaign import Plan, explore
 from harness.engine import execute
 from harness.errors import UsageError
+from harness.live.launching import FORKED
 from harness.live.scenario import live_restart, live_scenario, lost_answer
 from harness.live.world import LiveWorld
 from harness.scenario import Scenario
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("walls")
 def payer(world: LiveWorld) -> None:
     """A service that pays once, and again if nobody has answered."""
     world.database("create table paid (id serial primary key, name text unique)")
-    world.service("payer", **python("payer", "database", *sorted(world.guards)))
+    world.service("payer", **python("payer", "database", *sorted(world.guards)), boot=FORKED)
     world.observe("paid", "select count(*) from paid")
 
     @world.invariant(on=("paid",))
@@ -60,8 +61,8 @@ def test_the_answer_of_a_service_gets_lost_after_all_it_had_to_do() -> None:
     @live_scenario(name="live-again", faults=[lost_answer("payer", of="ledger")])
     def again(world: LiveWorld) -> None:
         world.database(BOOKS)
-        world.service("ledger", **python("ledger"), listens="http")
-        world.service("payer", **python("payer", "ledger"))
+        world.service("ledger", **python("ledger"), listens="http", boot=FORKED)
+        world.service("payer", **python("payer", "ledger"), boot=FORKED)
         world.observe("amount", "select amount from books where name = 'ann'")
 
     made = run(again, "nemesis: lose the answer to payer#1.ledger.0: POST /add", "ledger#1.0: sel")
@@ -75,7 +76,7 @@ def test_only_what_may_change_something_is_worth_losing() -> None:
     @live_scenario(name="live-reader", faults=[lost_answer("ann", of="store")])
     def reader(world: LiveWorld) -> None:
         world.server("store", **python("store"), prepare=["POST /reset"])
-        world.service("ann", **python("caller", "store GET /n", "store PUT /n {}"))
+        world.service("ann", **python("caller", "store GET /n", "store PUT /n {}"), boot=FORKED)
 
     assert [len(each) for each in run(reader).offered] == [1, 2]
 
@@ -131,7 +132,7 @@ def leader_of(world: LiveWorld, *arguments: str) -> None:
         "create table epochs (number int); insert into epochs values (0);"
         "create table writes (id serial primary key, epoch int)"
     )
-    world.service("leader", **python("leader", *arguments))
+    world.service("leader", **python("leader", *arguments), boot=FORKED)
     world.observe("writes", "select string_agg(epoch::text, ',' order by id) from writes")
 
     @world.invariant(on=("writes",))

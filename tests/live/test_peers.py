@@ -15,6 +15,7 @@ import pytest
 from harness.engine import execute
 from harness.errors import UsageError
 from harness.live import companions
+from harness.live.launching import FORKED
 from harness.live.places import reserve
 from harness.live.quiescence import End, Sockets
 from harness.live.scenario import live_restart, live_scenario
@@ -36,7 +37,7 @@ def store(world: LiveWorld) -> None:
     """Two services read an object of a store, add one, and write it."""
     world.server("store", **python("store"), prepare=["POST /reset", "PUT /n"])
     for name in ("ann", "bob"):
-        world.service(name, **python("caller", "store GET /n", "store PUT /n {}"))
+        world.service(name, **python("caller", "store GET /n", "store PUT /n {}"), boot=FORKED)
     world.observe("n", "/n", of="store")
 
     @world.invariant(at_end=True)
@@ -52,9 +53,9 @@ def ledger_of(*arguments: str, kinds: tuple[str, ...] = ()) -> Scenario:
     )
     def ledger(world: LiveWorld) -> None:
         world.database(BOOKS)
-        world.service("ledger", **python("ledger", *arguments), listens="http")
+        world.service("ledger", **python("ledger", *arguments), listens="http", boot=FORKED)
         for name in ("ann", "bob"):
-            world.service(name, **python("caller", "ledger POST /add"))
+            world.service(name, **python("caller", "ledger POST /add"), boot=FORKED)
         world.observe("amount", "select amount from books where name = 'ann'")
 
         @world.invariant(at_end=True)
@@ -97,7 +98,7 @@ def test_what_a_dead_client_had_asked_for_is_lost_or_takes_effect() -> None:
     @live_scenario(name="live-dead", faults=[live_restart("ann", kinds=["crash"])])
     def dying(world: LiveWorld) -> None:
         world.server("store", **python("store"), prepare=["POST /reset"])
-        world.service("ann", **python("caller", "store PUT /n 7"))
+        world.service("ann", **python("caller", "store PUT /n 7"), boot=FORKED)
         world.observe("n", "/n", of="store")
 
     made = run(dying, "nemesis: crash", "ann#1.store.0: orphan PUT /n", "nemesis: start ann#2")
@@ -117,7 +118,7 @@ def test_a_service_is_told_of_others_in_its_command_and_environment() -> None:
 
     @live_scenario(name="live-told")
     def told(world: LiveWorld) -> None:
-        world.service("ledger", **python("script", "pause:"), listens="http")
+        world.service("ledger", **python("script", "pause:"), listens="http", boot=FORKED)
         command = [sys.executable, "-S", "-c", text, "{LEDGER_URL}/x"]
         world.service("ann", command, environment={"OTHER": "{LEDGER_PORT}"})
 
@@ -159,7 +160,7 @@ def test_a_service_of_which_nothing_will_ever_live_refuses() -> None:
     @live_scenario(name="live-absent")
     def absent(world: LiveWorld) -> None:
         world.service("ledger", ["true"], listens="http")
-        world.service("ann", **python("caller", "ledger POST /add"))
+        world.service("ann", **python("caller", "ledger POST /add"), boot=FORKED)
 
     assert run(absent).taken == ("ann#1.ledger.0: refused POST /add",)
 
@@ -167,8 +168,8 @@ def test_a_service_of_which_nothing_will_ever_live_refuses() -> None:
 def test_a_service_that_never_listens_leaves_who_asks_it_waiting() -> None:
     @live_scenario(name="live-deaf")
     def deaf(world: LiveWorld) -> None:
-        world.service("ledger", **python("script", "pause:"), listens="http")
-        world.service("ann", **python("caller", "ledger POST /add"))
+        world.service("ledger", **python("script", "pause:"), listens="http", boot=FORKED)
+        world.service("ann", **python("caller", "ledger POST /add"), boot=FORKED)
 
     (violation,) = execute(deaf, seed=0).violations
     assert violation.invariant == "never_stuck"
@@ -224,7 +225,7 @@ def streaming(*, housekeeping: bool, faults: Sequence[RestartFault] = ()) -> Sce
         plain = python("plain_server")
         plain["command"].remove("-S")
         world.service("plain", **plain, listens="http", housekeeping=housekeeping)
-        world.service("ann", **python("patient", "plain"))
+        world.service("ann", **python("patient", "plain"), boot=FORKED)
         world.observe("said", "select string_agg(what, ', ' order by id) from said")
 
     return deployed
@@ -256,10 +257,7 @@ def test_a_server_is_kept_from_run_to_run_and_put_back_before_each() -> None:
             os.kill(pid, 0)
 
 
-FORKS = (
-    "import os, signal, socket; server = socket.create_server(('127.0.0.1', int('{PORT}')));"
-    "os.fork(); signal.pause()"
-)
+FORKS = "import os, signal; os.fork() or signal.pause(); import tests.live.services.store"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +265,7 @@ FORKS = (
     [
         (["false"], ["PUT /n"], "does not listen"),
         (["/no/such/program"], ["PUT /n"], "cannot be started"),
-        ([sys.executable, "-S", "-c", FORKS], ["GET /"], "processes of its own"),
+        ([sys.executable, "-S", "-c", FORKS], ["POST /reset"], "processes of its own"),
         (python("store")["command"], ["GET /absent"], "answers 404 to 'GET /absent'"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from harness.engine import execute
 from harness.errors import UsageError
 from harness.live import companions, redis
+from harness.live.launching import FORKED
 from harness.live.redis import Control
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.stage import LiveStage
@@ -33,7 +34,7 @@ def cached(*, kinds: Sequence[str] = (), **scripts: Sequence[str]) -> Scenario:
     def deployed(world: LiveWorld) -> None:
         world.redis("cache", prepare=["SET n 0"])
         for name, script in scripts.items():
-            world.service(name, **python("cacher", *script))
+            world.service(name, **python("cacher", *script), boot=FORKED)
         world.observe("n", "GET n", of="cache")
         world.observe("said", "LRANGE said 0 -1", of="cache")
 
