@@ -29,7 +29,7 @@ SETS_UP = ("git ", "cd ", "make ", "python3 -m venv", "pip ", "uv ", ".venv/bin/
 #: The document whose services are built first, with what npm fetches; and how long that may take.
 BUILT, BUILD_WAIT_S = "somebody-elses-service", 120
 _MASKS = (
-    (re.compile(r"\b\d+(\.\d+)?( ?m?s\b|/s\b)"), "<time>"),
+    (re.compile(r"\b\d[\d,]*(\.\d+)?( ?m?s\b|/s\b)"), "<time>"),
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{6,8}\b"), "<digest>"),
     (re.compile(r"(?<=-)\b[0-9]{6}(?=\.json)"), "<digest>"),
     (re.compile(r"\.py:\d+"), ".py:<line>"),

@@ -12,7 +12,7 @@ def payouts(world):
     node = ["node", "payouts.js", *world.guards]
     world.service("payouts", node, directory=HERE, housekeeping=True)
     world.service("withdrawals", ["./withdrawals"], directory=HERE)
-    world.service("deposits", [sys.executable, "deposits.py"], directory=HERE)
+    world.service("deposits", [sys.executable, "deposits.py"], directory=HERE, boot="forked")
     world.observe("times", "select count(*) from transfers group by payout")
 
     @world.invariant(on=("times",))
