@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from harness.live.footprints import EVERYTHING, Touch, of_lane
 from harness.live.lanes import Lane
+from harness.live.ports import FOR_EVER, Request
 from harness.schedule.choices import FAULT, OPERATION, ORPHAN, Footprint, Option
 
 NEMESIS = "nemesis"
@@ -108,3 +110,13 @@ class Acts:
                 touches=touches,
             )
         return self._known[key]
+
+    def of_waiting(self, lane: Lane, request: Request) -> list[Act]:
+        """The end of the time for which a command waits, unless it waits for ever."""
+        if request.waits == FOR_EVER or lane.peer.waits is None:
+            return []
+        text = f"{lane.name} has waited for {request.waits}"
+        unblock = partial(lane.peer.waits.unblock, lane.waits)
+        act = self.of_nemesis(("waited", lane.name, lane.choices), text, unblock)
+        act.may_stay = True
+        return [act]

@@ -38,7 +38,7 @@ from harness.live.incarnations import Incarnations
 from harness.live.lanes import Lane
 from harness.live.options import NEMESIS, Act, Acts
 from harness.live.peers import database_peer, services_of, why_stuck
-from harness.live.ports import COMING, FOR_EVER, LISTENS, NEVER, Request, WireError
+from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
 from harness.live.processes import Process
 from harness.live.settle import Settler, is_closing, is_dead
 from harness.live.sleeps import Sleeps
@@ -198,18 +198,8 @@ class LiveStage:
         if is_closing(lane):
             return [closes]
         if lane.running is not None:
-            return self._of_waiting(lane, lane.running)
+            return self._acts.of_waiting(lane, lane.running)
         return self._of_request(lane, lane.held[0], closes) if lane.held else []
-
-    def _of_waiting(self, lane: Lane, request: Request) -> list[Act]:
-        """The end of the time for which a command waits, unless it waits for ever."""
-        if request.waits == FOR_EVER or lane.peer.waits is None:
-            return []
-        text = f"{lane.name} has waited for {request.waits}"
-        unblock = partial(lane.peer.waits.unblock, lane.waits)
-        act = self._deed(("waited", lane.name, lane.choices), text, unblock)
-        act.may_stay = True
-        return [act]
 
     def _of_request(self, lane: Lane, request: Request, closes: Act) -> list[Act]:
         """What can become of the oldest request of a lane."""
