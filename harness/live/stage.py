@@ -11,7 +11,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
@@ -41,7 +40,7 @@ from harness.live.peers import database_peer, services_of, why_stuck
 from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
 from harness.live.processes import Process
 from harness.live.settle import Settler, is_closing, is_dead
-from harness.live.sleeps import Sleeps
+from harness.live.sleeps import Sleeps, StandingClock
 from harness.live.world import LiveWorld
 from harness.scenario import LostAnswerFault, RestartFault, Scenario
 from harness.schedule import choices
@@ -54,13 +53,6 @@ TEXT_MAX = 72
 #: What is said of who was struck.
 AFTER = {"crash": "down", "stop": "told to stop", "pause": "paused", "failover": "paused"}
 STOPS = "A service that is told to stop by SIGTERM stops."
-
-
-@dataclass(slots=True)
-class StandingClock:
-    """The time of a run that has none of its own: real time is in no schedule."""
-
-    now: float = 0.0
 
 
 class LiveStage:
