@@ -87,14 +87,21 @@ class Footprints:
         self._held: dict[str, set[str]] = {}
         #: Whether something has happened after which nothing is sure.
         self.clouded = False
+        #: The step that goes on, and those of which nobody has asked yet what they touched.
+        self.now = Happened()
+        self._unasked: list[Happened] = []
 
-    def after(
-        self, steps: Iterable[Happened], world: LiveWorld, rules: Iterable[Invariant]
-    ) -> Footprint:
-        """What the last of these steps touched, with the rules that judged it."""
+    def begin(self, touches: tuple[Touch, ...]) -> None:
+        """A step begins that touches this in any case."""
+        self.now = Happened(touches)
+        self._unasked.append(self.now)
+
+    def of_last_step(self, world: LiveWorld, rules: Iterable[Invariant]) -> Footprint:
+        """What the last step touched, with the rules that judged it."""
         touches: set[Touch] = set()
-        for happened in steps:
+        for happened in self._unasked:
             touches = self._of(happened)
+        self._unasked.clear()
         changed = {
             name
             for name, (of, query) in world.observed.items()

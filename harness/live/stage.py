@@ -24,14 +24,7 @@ from harness.live.client import ServerError
 from harness.live.clusters import Cluster
 from harness.live.databases import Database
 from harness.live.disasters import Disasters, cluster_of
-from harness.live.footprints import (
-    Footprints,
-    Happened,
-    Touch,
-    memory_of,
-    of_service,
-    of_strike,
-)
+from harness.live.footprints import Footprints, Touch, memory_of, of_service, of_strike
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import Lane
@@ -82,10 +75,6 @@ class LiveStage:
         acts = self._acts = Acts(self.applied)
         self._act, self._deed = acts.of_lane, acts.of_nemesis
         self._told_ends: set[str] = set()
-        #: What happened in steps of which nobody has asked yet what they touched.
-        self._happened: list[Happened] = []
-        self._now = Happened()
-        self._footprints: Footprints | None = None
         self._server: servers.Server | Cluster | None = None
         self._database: Database | None = None
 
@@ -96,6 +85,7 @@ class LiveStage:
         cluster = cluster_of(self.scenario, self.world.settings)
         server = self._server = cluster or servers.shared()
         self._database = server.databases.take(self.world.schema)
+        self._footprints = Footprints(self._database.reader)
         self._disasters = Disasters(self, cluster, self._database)
         self.gate = Gate([database_peer(server, self._database.name)])
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
@@ -152,17 +142,12 @@ class LiveStage:
 
     def touched(self) -> Footprint:
         """What the last step touched, and the rules that judged it."""
-        if self._footprints is None:
-            assert self._database is not None
-            self._footprints = Footprints(self._database.reader)
         self._footprints.clouded |= bool(past_the_gate(self.gate))
-        happened, self._happened = self._happened, []
-        return self._footprints.after(happened, self.world, self.judge.invariants)
+        return self._footprints.of_last_step(self.world, self.judge.invariants)
 
     def _happen(self, perform: Callable[[], None], touches: tuple[Touch, ...] = ()) -> None:
         """Let something happen, wait until everybody is at rest, and tell what came of it."""
-        self._now = Happened(touches)
-        self._happened.append(self._now)
+        self._footprints.begin(touches)
         try:
             perform()
             self.settler.settle()
@@ -257,7 +242,7 @@ class LiveStage:
         self.gate.release(lane)
 
     def _close(self, lane: Lane) -> None:
-        self._now.closed.append(lane)
+        self._footprints.now.closed.append(lane)
         self.gate.leave(lane)
         self._emit("note", "the connection closes", lane=lane.process.name, peer=lane.peer.name)
 
@@ -300,9 +285,10 @@ class LiveStage:
         mine = self.applied[-1].lane if self.applied else ""
         done, self.gate.completions = self.gate.completions, []
         self._disasters.acknowledged(done)
-        self._now.answered += [(each.lane, each.request, each.answer) for each in done]
+        now = self._footprints.now
+        now.answered += [(each.lane, each.request, each.answer) for each in done]
         blocked = self.settler.newly_blocked
-        self._now.waiting += [(lane, lane.running) for lane in blocked if lane.running is not None]
+        now.waiting += [(lane, lane.running) for lane in blocked if lane.running is not None]
         for each in sorted(done, key=lambda one: (one.lane.name != mine, one.lane.name)):
             if not each.request.visible:
                 continue
@@ -323,7 +309,7 @@ class LiveStage:
         for process in self.gate.processes:
             if not process.alive and process.name not in self._told_ends:
                 self._told_ends.add(process.name)
-                self._now.ended.append(process)
+                now.ended.append(process)
                 name = process.name
                 self._emit("phase", "stopped", lane=name, resource=name, after="stopped")
         if self.applied and done and all(each.answer.transaction != "I" for each in done):

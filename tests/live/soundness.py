@@ -133,12 +133,12 @@ def _state(stage: LiveStage) -> object:
 @contextmanager
 def blind(known: Callable[..., object] = lambda *_: EVERYTHING) -> Iterator[None]:
     """Nothing is known of what a step touches, or only what somebody says."""
-    real = Footprints.after
-    Footprints.after = known  # type: ignore[assignment,method-assign]
+    real = Footprints.of_last_step
+    Footprints.of_last_step = known  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
-        Footprints.after = real  # type: ignore[method-assign]
+        Footprints.of_last_step = real  # type: ignore[method-assign]
 
 
 def compare(lanes: Lanes, *, runs_max: int) -> tuple[Closed, Closed]:

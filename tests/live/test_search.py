@@ -63,7 +63,7 @@ def test_the_atomic_update_holds_under_the_order_that_breaks_the_other() -> None
 def test_an_exhaustive_search_is_closed_and_makes_every_order_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Footprints, "after", lambda *_: EVERYTHING)
+    monkeypatch.setattr(Footprints, "of_last_step", lambda *_: EVERYTHING)
     subject = Subject(funding, 0, {}, Bound())
     explorer = Explorer(subject)
     explorer.past_violations = True
