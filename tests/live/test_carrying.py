@@ -63,7 +63,7 @@ class Step(Option):
     def __init__(self, label: str, kind: str = OPERATION) -> None:
         super().__init__(kind=kind, lane=label.partition(":")[0])
         self._label = label
-        self.optional = kind == FAULT  # type: ignore[misc]
+        self.optional = kind == FAULT
 
     @property
     def label(self) -> str:
