@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.errors import UntrustworthyError
+from harness.history import Event
 from harness.live.world import Change, LiveWorld
 from scenarios.january import Cast
 from scenarios.records import Records, Told
@@ -44,6 +45,7 @@ class LiveRecords(Records):
         self.world = world
         self._now_ms = 0
         self._told: list[Told] = []
+        self._read: list[Change] = []
         self._last_block = 0
         self._rows = encode(cast.rows)
         super().__init__(
@@ -59,6 +61,7 @@ class LiveRecords(Records):
         self._last_restart = 0
         world.follow(self.read)
         world.watch("chain/submit", self.observe_submission)
+        world.watch(DATABASE, self.observe_reading)
 
     @property
     def now_ms(self) -> int:
@@ -82,8 +85,17 @@ class LiveRecords(Records):
         """Told with the step."""
         self._told.append(told)
 
+    def observe_reading(self, event: Event) -> None:
+        """Note which rows somebody has read: with success, and all of them at once."""
+        scan = event.operation.startswith(f"select key, row::text from {TABLE} ")
+        if scan and event.kind == "read" and str(event.value).startswith("SELECT"):
+            place = f"{DATABASE}/{TABLE}/*"
+            self._read.append(Change("scan", place, lane=event.lane, kind="read", peer=DATABASE))
+
     def read(self) -> Iterator[Change]:
-        """What is new in the database."""
+        """What is new in the database, after what was read before that."""
+        done, self._read = self._read, []
+        yield from done
         yield from self._read_rows()
         self._read_orders()
         for number, fork, height, at_ms, command, events in self.world.query(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scenarios.real.records import LiveRecords
 from scenarios.rules.view import View
-from scenarios.view import MARK_BAND, MarketRows, MarketValues, OutsidePrices
+from scenarios.view import MARK_BAND, MarketRows, MarketValues, MarketWriters, OutsidePrices
 from scenarios.view_of_books import BookLedger, SecondNode
 
 
@@ -16,6 +16,7 @@ def live_view(records: LiveRecords) -> View:
         values=MarketValues(records),
         reference=OutsidePrices(records, band=MARK_BAND),
         saved=MarketRows(records),
+        writers=MarketWriters(records),
         ledger=ledger,
         acts=ledger,
         funds=ledger,

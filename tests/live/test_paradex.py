@@ -41,6 +41,7 @@ def test_a_restart_while_the_database_is_away_zeroes_the_index_and_liquidates() 
     assert (first.lane, first.phase, first.at_ms // 100) == ("market_data#2", "hydrate", 50)
     broken = {each.invariant: each for each in made.violations}
     assert broken["liquidations_are_justified"].accounts
+    assert "had yet to load BTC-USD-PERP" in broken["nobody_writes_before_it_is_ready"].message
     assert made.reached["wrong value published"] and made.blast_radius
     assert {"copies_agree", "published_is_committed", "cash_is_conserved"} <= set(made.held)
 
