@@ -7,8 +7,10 @@ same rules judge what is committed and what the chain did.
 from __future__ import annotations
 
 import sys
+from importlib import util
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.live.launching import IMPORTED
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.world import LiveWorld
@@ -48,6 +50,10 @@ ROOT = str(Path(__file__).parents[1])
 
 def deploy(world: LiveWorld, cast: Cast, *, name: str, services: tuple[str, ...]) -> LiveRecords:
     """The database and the services of an exchange."""
+    if util.find_spec("psycopg") is None:
+        raise UsageError(
+            "the exchange needs psycopg to run for real: pip install 'changeover[live]'"
+        )
     world.database(SCHEMA + opening_sql(cast))
     for service in services:
         world.service(
