@@ -35,7 +35,7 @@ from harness.live.peers import database_peer, services_of, why_stuck
 from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
 from harness.live.processes import Process
 from harness.live.settle import Settler, is_closing, is_dead
-from harness.live.sleeps import Sleeps, StandingClock
+from harness.live.sleeps import Sleeps
 from harness.live.world import LiveWorld
 from harness.scenario import LostAnswerFault, RestartFault, Scenario
 from harness.schedule import choices
