@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from harness.findings.finding import Fact
-from scenarios.exchange import Exchange
+from scenarios.records import Records
 from scenarios.rules.money import usdc
 from target_stub.core import LIQUIDATOR_VAULT, Prices, State
 from target_stub.core.margin import account_value
@@ -22,7 +22,7 @@ from target_stub.core.money import ZERO, divide_half_even8, exact
 ROUNDING_USDC = Decimal("0.000001")
 
 
-def blast_radius(exchange: Exchange) -> tuple[Fact, ...]:
+def blast_radius(exchange: Records) -> tuple[Fact, ...]:
     """The facts about everybody's money; none if the fault has touched nobody's."""
     real, clean = exchange.chain.state, exchange.shadow.state
     told, true = real.known_prices(), clean.known_prices()

@@ -16,8 +16,8 @@ from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.deployment import Deployment
 from scenarios.exchange import Exchange
+from scenarios.january import MARKETS, opening_row
 from scenarios.outside import prices
-from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import Population
 from scenarios.rules.accounts import cash_is_conserved, effects_happen_once
 from scenarios.rules.reopening import both_sides_of_the_bridge_agree

@@ -20,9 +20,9 @@ from harness.history import derive_seed
 from harness.scenario import restart, scenario
 from harness.world.service import Life
 from harness.world.world import World
+from scenarios.january import MARKETS, opening_row
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import prices
-from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import population
 from scenarios.rounds import Rounds
 from scenarios.twins.chain import ChainTwin

@@ -20,8 +20,8 @@ from harness.engine import Run, campaign, execute
 from harness.findings.finding import ONE_MINIMAL
 from harness.schedule.choices import Deviation
 from harness.schedule.fragments import by_labels, essence
-from scenarios.exchange import WRONG, WRONG_COMMITTED, WRONG_PUBLISHED
 from scenarios.paradex import paradex
+from scenarios.records import WRONG, WRONG_COMMITTED, WRONG_PUBLISHED
 from target_stub.bugs import BUGS
 from target_stub.guards import GUARDS
 

@@ -10,139 +10,64 @@ the rollback itself, the second wave in post-only mode, and the other 447 market
 
 from __future__ import annotations
 
-from decimal import Decimal
 from random import Random
 
 import trio
 
 from harness.history import derive_seed
+from harness.invariants import Judge
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.blast_radius import blast_radius
-from scenarios.exchange import MUST_REACH, Exchange
+from scenarios.exchange import Exchange
+from scenarios.january import (
+    DOWN_S,
+    JANUARY,
+    MARKETS,
+    STAGE_S,
+    TAIL_S,
+    TOP_UP_USDC,
+    TRADERS,
+    TRADING_UNTIL_S,
+    UPGRADE_AT_S,
+    instruments,
+)
 from scenarios.money_rules import rules_in_force
-from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
-from scenarios.people import Listing, population
+from scenarios.records import MUST_REACH, Records
 from target_stub.bugs import bugs_of
 from target_stub.chain import BLOCKS
 from target_stub.cloud.operator import upgrade_database
-from target_stub.cloud.trader import Instrument, Payment, Trader
+from target_stub.cloud.trader import Payment, Trader
 from target_stub.core import (
-    BTC_USD_PERP,
-    ETH_USD_PERP,
     JANUARY_2026,
-    PAXG_USD_PERP,
     Liquidated,
-    MarketSpec,
     Usdc,
 )
-from target_stub.core.funding import funding_rate, premium
-from target_stub.core.mark import Averages, fair_basis, mark_price
 from target_stub.guards import GUARDS
-from target_stub.ports import Row
 
-PEOPLE = 240
-TRADERS = 4
-#: The upgrade begins, in seconds of virtual time; the real one was planned for half an hour.
-UPGRADE_AT_S, DOWN_S, STAGE_S = 8.0, 1.4, 2.0
 #: What the nemesis may restart at any moment, and how; the operator restarts two of them himself.
 RESTARTS = {"market_data": ("crash", "rolling"), "publisher": ("crash",), "risk": ("rolling",)}
-#: What the owner of a thin account pays in when he sees the first liquidation.
-TOP_UP_USDC = Decimal(5_000)
-#: Trading goes on until here, and the exchange runs on through another tick and health check.
-TRADING_UNTIL_S, TAIL_S = 15.5, 0.7
-#: Price in USD, funding index and how the population holds it. The BTC index is the example of
-#: the public API, the other two have the same proportion to their price.
-MARKETS: tuple[tuple[MarketSpec, Path, Listing], ...] = (
-    (
-        BTC_USD_PERP,
-        Path(
-            market="BTC-USD-PERP",
-            start_usd=Decimal(93000),
-            tick_usd=Decimal("0.1"),
-            fall=Decimal("0.012"),
-        ),
-        Listing(
-            market="BTC-USD-PERP",
-            entry_price_usdc=Decimal(93040),
-            funding_index=Decimal("-2819.53434361"),
-            size_step=Decimal("0.001"),
-            notional_usdc=40_000,
-        ),
-    ),
-    (
-        ETH_USD_PERP,
-        Path(market="ETH-USD-PERP", start_usd=Decimal(3210), tick_usd=Decimal("0.01")),
-        Listing(
-            market="ETH-USD-PERP",
-            entry_price_usdc=Decimal(3211),
-            funding_index=Decimal("-97.31851203"),
-            size_step=Decimal("0.01"),
-            notional_usdc=20_000,
-        ),
-    ),
-    (
-        PAXG_USD_PERP,
-        Path(market="PAXG-USD-PERP", start_usd=Decimal(4670), tick_usd=Decimal("0.01")),
-        Listing(
-            market="PAXG-USD-PERP",
-            entry_price_usdc=Decimal(4672),
-            funding_index=Decimal("-141.60277719"),
-            size_step=Decimal("0.001"),
-            notional_usdc=15_000,
-        ),
-    ),
-)
-
-
-def opening_row(market: MarketSpec, path: Path, listing: Listing) -> Row:
-    """The row of a market as the last tick before the story left it."""
-    averages = Averages()
-    basis = fair_basis(averages, EXTERNAL_RATES, market.symbol)
-    rate = funding_rate(basis, market, JANUARY_2026.funding_profile)
-    return {
-        "spot_usd": path.start_usd,
-        "usdc_price": USDC_PRICE,
-        "mark_usd": mark_price(path.start_usd, basis),
-        "funding_index": listing.funding_index,
-        "premium_usdc": premium(rate, path.start_usd, USDC_PRICE),
-        "rate": rate,
-        "averages": averages,
-        "funding_at_ms": 0,
-        "written_by": "market_data#0",
-    }
 
 
 def open_exchange(world: World) -> Exchange:
     """The exchange of that day, with its people, ready to be started."""
-    listings = tuple(listing for _, _, listing in MARKETS)
-    paths = tuple(path for _, path, _ in MARKETS)
     return Exchange(
         world,
         spec=JANUARY_2026,
-        markets=tuple(market for market, _, _ in MARKETS),
-        rows={market.symbol: opening_row(market, path, held) for market, path, held in MARKETS},
-        people=population(world.seed, PEOPLE, listings),
-        prices=prices(world.seed, paths),
+        markets=JANUARY.markets,
+        rows=JANUARY.rows,
+        people=JANUARY.people(world.seed),
+        prices=JANUARY.prices(world.seed),
     )
 
 
 def make_trader(world: World, exchange: Exchange, number: int, names: tuple[str, ...]) -> Trader:
     """One trader with two accounts of its own."""
-    instruments = tuple(
-        Instrument(
-            market=market.symbol,
-            price_usd=(path.start_usd * (1 - path.fall)).quantize(path.tick_usd),
-            tick_usd=path.tick_usd * 100,
-            size=listing.size_step * 20,
-        )
-        for market, path, listing in MARKETS
-    )
     trader = exchange.bug.variant(Trader)(
         f"trader{number}",
         network=exchange.network,
         accounts=names,
-        instruments=instruments,
+        instruments=instruments(MARKETS),
         random=Random(derive_seed(world.seed, "trader", number)),
         every_s=1.0,
         until_s=TRADING_UNTIL_S,
@@ -168,10 +93,10 @@ async def paradex(world: World) -> None:
     """Services restart during a database upgrade; one may write before it knows what is true."""
     exchange = open_exchange(world)
     world.add_invariants(*rules_in_force(exchange))
-    world.note("conservation", lambda: conservation_note(world, exchange))
+    world.note("conservation", lambda: conservation_note(world.judge, exchange))
     world.measure(lambda: blast_radius(exchange))
     await exchange.start()
-    people = population(world.seed, PEOPLE, tuple(held for _, _, held in MARKETS))
+    people = JANUARY.people(world.seed)
     traders = [
         make_trader(world, exchange, number, people.traders[2 * number : 2 * number + 2])
         for number in range(TRADERS)
@@ -206,9 +131,9 @@ async def top_up(exchange: Exchange, owner: Trader) -> None:
             return
 
 
-def conservation_note(world: World, exchange: Exchange) -> str:
+def conservation_note(judge: Judge, exchange: Records) -> str:
     """What the usual audit says of a run in which an index was wrong."""
-    broken = {violation.invariant for violation in world.judge.violations}
+    broken = {violation.invariant for violation in judge.violations}
     if "funding_index_step_is_bounded" not in broken and "liquidations_are_justified" not in broken:
         return ""
     if broken & {"positions_sum_to_zero", "cash_is_conserved"}:

@@ -9,44 +9,17 @@ world: it quotes the price and takes the database away.
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import trio
 
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.exchange import Exchange
+from scenarios.january import AWAY_S, BACK_S, END_S, FIRST_QUOTE_S, REDUCED, SECOND_QUOTE_S
 from scenarios.money_rules import rules_in_force
-from scenarios.outside import Path, prices
-from scenarios.paradex import MARKETS, opening_row
-from scenarios.people import Population, population
 from target_stub.bugs import BUGS
 from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.core import JANUARY_2026
 from target_stub.guards import GUARDS
-
-MARKET, _, LISTING = MARKETS[0]
-#: A quiet market: what is wrong here is the index, not the price.
-PATH = Path(market=MARKET.symbol, start_usd=Decimal(93000), tick_usd=Decimal("0.1"))
-#: In seconds of virtual time: the first quote, the second one while the database is already away,
-#: the return of the database just after the funding tick, and the end.
-FIRST_QUOTE_S, AWAY_S, SECOND_QUOTE_S, BACK_S, END_S = 0.1, 4.7, 4.8, 5.02, 7.6
-
-
-def four_people(seed: int) -> Population:
-    """The thin long, the one after him in the alphabet, and their shorts."""
-    everybody = population(seed, 0, (LISTING,))
-    return Population(
-        balances={
-            name: balance
-            for name, balance in everybody.balances.items()
-            if name not in everybody.traders
-        },
-        positions=everybody.positions,
-        traders=(),
-        thin=everybody.thin,
-        late=everybody.late,
-    )
 
 
 def open_exchange(world: World) -> Exchange:
@@ -54,10 +27,10 @@ def open_exchange(world: World) -> Exchange:
     return Exchange(
         world,
         spec=JANUARY_2026,
-        markets=(MARKET,),
-        rows={MARKET.symbol: opening_row(MARKET, PATH, LISTING)},
-        people=four_people(world.seed),
-        prices=prices(world.seed, (PATH,)),
+        markets=REDUCED.markets,
+        rows=REDUCED.rows,
+        people=REDUCED.people(world.seed),
+        prices=REDUCED.prices(world.seed),
     )
 
 

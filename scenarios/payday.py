@@ -17,9 +17,9 @@ from harness.history import Event, derive_seed
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.exchange import Exchange
+from scenarios.january import MARKETS, opening_row
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import prices
-from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import population
 from target_stub.bugs import bugs_of
 from target_stub.cloud.customer import Customer

@@ -12,8 +12,6 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from random import Random
 
-from faker import Faker
-
 from harness.history import derive_seed
 from target_stub.core import SeedPosition, Usdc
 
@@ -83,6 +81,8 @@ def population(seed: int, count: int, listings: tuple[Listing, ...]) -> Populati
 
 def account_names(seed: int, count: int) -> tuple[str, ...]:
     """Account names as people choose them, unique by a number at the end."""
+    from faker import Faker  # noqa: PLC0415  (most processes need nobody's name)
+
     faker = Faker()
     faker.seed_instance(derive_seed(seed, "faker"))
     return tuple(f"{faker.user_name()}-{number}" for number in range(1, count + 1))

@@ -21,8 +21,8 @@ from harness.world.world import World
 from scenarios.client_library import library, missing
 from scenarios.customer import UNKNOWN, Customer, Testimony
 from scenarios.exchange import Exchange
+from scenarios.january import MARKETS, opening_row
 from scenarios.outside import prices
-from scenarios.paradex import MARKETS, opening_row
 from scenarios.people import Population, population
 from scenarios.rules.client import (
     acknowledgements_are_true,

@@ -13,9 +13,10 @@ from decimal import Decimal
 from harness.history import Event as HistoryEvent
 from harness.world.service import Life
 from harness.world.world import World
-from scenarios.exchange import Told, opening_state, told_as
+from scenarios.opening import opening_state
 from scenarios.outside import USDC_PRICE, Path, prices
 from scenarios.people import Listing, Population, population
+from scenarios.records import Told, told_as
 from scenarios.recovery_premise import BTC, ETH, INDICES, PRICES, Premise, play
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import Block

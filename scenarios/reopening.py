@@ -20,10 +20,11 @@ from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.bridge import PAID_OUT, make_customers
 from scenarios.deployment import Deployment
-from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Exchange
+from scenarios.exchange import Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, population
+from scenarios.records import LIQUIDATED, MARKETS_TAKEN_OVER
 from scenarios.rules.orders import matching_agrees_with_chain, updates_are_numbered_once
 from scenarios.rules.reopening import reopening_rules
 from scenarios.whole_services import WholeExchange

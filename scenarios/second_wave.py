@@ -21,10 +21,11 @@ import trio
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.deployment import Deployment
-from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Exchange
+from scenarios.exchange import Exchange
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
 from scenarios.people import Listing, Population, population
+from scenarios.records import LIQUIDATED, MARKETS_TAKEN_OVER
 from target_stub.cloud.operator import upgrade_database
 from target_stub.cloud.quoter import Quoter
 from target_stub.core import JANUARY_2026, PAXG_USD_PERP, ExchangeSpec, Mode, Side

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from harness.history import Event
 from scenarios.exchange import Exchange
+from scenarios.records import Records
 from scenarios.rules.view import Row, Value, View
 from scenarios.view_of_books import BookLedger, ClientAnswers, OrderBooks, SecondNode, Traders
 from target_stub.cloud.market_data import EPOCHS, TABLE
@@ -55,14 +56,14 @@ def view_of(exchange: Exchange, *, mark_band: Decimal | None = MARK_BAND) -> Vie
     )
 
 
-def _rows(exchange: Exchange) -> str:
+def _rows(exchange: Records) -> str:
     return f"{exchange.database.name}/{TABLE}/"
 
 
 class MarketValues:
     """Market values in the committed rows and on the chain."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Records) -> None:
         self.exchange = exchange
         self.on = (_rows(exchange), CHAIN_MARKETS)
         self.tick_ms = exchange.spec.funding_tick_ms
@@ -141,7 +142,7 @@ class OutsidePrices:
     How old a quote may be is another rule's business (I10): this one sees what nobody quoted.
     """
 
-    def __init__(self, exchange: Exchange, *, band: Decimal) -> None:
+    def __init__(self, exchange: Records, *, band: Decimal) -> None:
         self.exchange = exchange
         self.width = band
         self.so_far: dict[str, list[tuple[Decimal, Decimal]]] = {}
@@ -167,7 +168,7 @@ class OutsidePrices:
 class MarketRows:
     """The committed rows, what market data knows of them, and what the chain is told."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Records) -> None:
         self.exchange = exchange
         self.on = ("market_data#",)
         self.published_on = (CHAIN_MARKETS,)
@@ -194,7 +195,7 @@ class MarketRows:
 class MarketWriters:
     """Who may write the rows of the markets."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Records) -> None:
         self.exchange = exchange
         self.on = (_rows(exchange),)
         self.markets = tuple(exchange.versions[0])
@@ -206,7 +207,7 @@ class MarketWriters:
 
     def phase_of(self, lane: str) -> str:
         """As the world knows it."""
-        return self.exchange.world.phase_of(lane)
+        return self.exchange.phase_of(lane)
 
 
 class Restarts:

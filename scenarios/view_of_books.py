@@ -11,6 +11,7 @@ from outcome import Error
 from harness.history import Event as HistoryEvent
 from harness.history import History
 from scenarios.exchange import Exchange
+from scenarios.records import Records
 from scenarios.rules.view import Act, Answer, Comparison, Flow, FundChange, Holding
 from target_stub.chain import MARK_AGE_MS_MAX, Block, Chain
 from target_stub.cloud.trader import Payment, Trader
@@ -49,7 +50,7 @@ _TRADES = (FillType.FILL, FillType.RPI)
 class BookLedger:
     """The blocks of the chain."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Records) -> None:
         self.exchange = exchange
         self.age_ms_max = MARK_AGE_MS_MAX
         self._entries: list[BlockEntry] = []
@@ -201,7 +202,7 @@ def _result(part: FillSide | PositionSettled, what: str) -> tuple[str, Usdc]:
 class Traders:
     """The clients that pay in."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Records) -> None:
         self.exchange = exchange
 
     def payers(self) -> Iterable[Trader]:
@@ -212,7 +213,7 @@ class Traders:
 class SecondNode:
     """Another node of the chain, of the same software, that sees nothing but the blocks."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Records) -> None:
         self.exchange = exchange
         self.at_ms = 0
 

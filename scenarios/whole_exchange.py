@@ -13,9 +13,9 @@ import trio
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.blast_radius import blast_radius
+from scenarios.january import opening_row
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import prices
-from scenarios.paradex import opening_row
 from scenarios.rules.orders import matching_agrees_with_chain, updates_are_numbered_once
 from scenarios.whole_people import (
     LISTED,

@@ -16,7 +16,7 @@ import trio
 
 from harness.history import derive_seed
 from scenarios.exchange import Exchange
-from scenarios.paradex import MARKETS
+from scenarios.january import MARKETS
 from scenarios.people import Population, population
 from target_stub.cloud.customer import Customer, now_ms
 from target_stub.cloud.trader import Instrument

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from harness.history import Event as HistoryEvent
 from harness.world.service import Life
-from scenarios.exchange import LIQUIDATED, MARKETS_TAKEN_OVER, Exchange
+from scenarios.exchange import Exchange
+from scenarios.records import LIQUIDATED, MARKETS_TAKEN_OVER
 from target_stub.chain import Block
 from target_stub.cloud.durable_matching import DurableMatching
 from target_stub.cloud.journal import TABLE as JOURNAL

@@ -32,7 +32,7 @@ RANKS = (
     ("harness.shrink", "harness.repeat", "harness.statistics"),
     ("harness.confirmation", "harness.knowledge"),
     ("harness.trial",),
-    ("harness.campaign", "harness.replay"),
+    ("harness.campaign", "harness.replay", "harness.carrying"),
     ("harness.doors", "harness.cli", "harness.pytest_plugin"),
 )
 DOORS = ("harness.cli", "harness.pytest_plugin")

@@ -72,7 +72,7 @@ class Disasters:
         assert cluster is not None
         before = dict(stage.world.values)
         stage._faults_left -= 1
-        stage._overlapped += 1
+        stage._chronicle.overlapped += 1
         stage._emit("fault", kind, lane=NEMESIS, resource=DATABASE, after="struck", peer=DATABASE)
         if kind == POWER_CUT:
             for lane in self._lanes():
@@ -82,8 +82,9 @@ class Disasters:
             self.stale, self._promoted = self._lanes(), True
             cluster.promote()
         stage.world.client = reconnected(cluster, self.database)
-        for name, was, now in stage.world.read_observed():
-            stage._emit("write", "recovery", lane=DATABASE, resource=name, before=was, after=now)
+        for told in stage.world.read_changes():
+            again = told._replace(operation="recovery", lane=DATABASE, peer=DATABASE)
+            stage._emit(**again._asdict())
         for name, was in before.items():
             now = stage.world.values[name]
             if was != now:

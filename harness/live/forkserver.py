@@ -5,6 +5,7 @@ it imports the standard library only. The first argument is the number of a sock
 told what to start; the second is the file that holds sleeps; the third says ``-m`` or nothing, the
 fourth which module or file the services are. Only libraries are imported beforehand, and none of
 the service's own modules: those may look at the environment, which differs between incarnations.
+With ``own`` as the fifth they are imported as well, all but the one that is run.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def imported_by(path: str) -> Iterator[str]:
             yield node.module
 
 
-def surveyed(path: str) -> tuple[list[str], list[str]]:
-    """The files of a service's own modules, and the libraries that they import."""
+def surveyed(path: str, *, with_own: bool) -> tuple[list[str], list[str]]:
+    """The files of a service's own modules, and what to import: libraries, these if asked for."""
     ahead, found, seen, files = [path], list[str](), set[str](), list[str]()
     while ahead:
         file = ahead.pop()
@@ -81,7 +82,7 @@ def surveyed(path: str) -> tuple[list[str], list[str]]:
                 own = None if is_library(name) else file_of(name)
                 if own is not None and own.endswith(".py"):
                     ahead.append(own)
-                elif own is None:
+                if own is None or with_own:
                     found.append(name)
     return files, found
 
@@ -104,11 +105,11 @@ def compile_once(files: Sequence[str]) -> None:
             remembered(loader("", path), file.read(), path)
 
 
-def prepare(path: str) -> str:
+def prepare(path: str, *, with_own: bool) -> str:
     """Import and compile what can be; whoever starts threads by that cannot be forked."""
-    files, libraries = surveyed(path)
+    files, modules = surveyed(path, with_own=with_own)
     compile_once(files)
-    for name in libraries:
+    for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     threads = len(os.listdir("/proc/self/task"))
@@ -156,7 +157,7 @@ def main() -> tuple[str, str]:
     """Serve; what was started runs the module or the file."""
     own = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [each for each in sys.path if os.path.abspath(each) != own]
-    number, sleeps, module, name = sys.argv[1:5]
+    number, sleeps, module, name, own_too = sys.argv[1:6]
     link = socket.socket(fileno=int(number))
     spec = importlib.util.spec_from_file_location("_sleeps", sleeps)
     assert spec is not None and spec.loader is not None
@@ -165,7 +166,8 @@ def main() -> tuple[str, str]:
     spec.loader.exec_module(holding)
     sys.path.insert(0, os.getcwd() if module else os.path.dirname(os.path.abspath(name)))
     path = file_of(f"{name}.__main__") or file_of(name) if module else name
-    refused = prepare(path) if path else f"there is no module {name}"
+    with_own = own_too == "own"
+    refused = prepare(path, with_own=with_own) if path else f"there is no module {name}"
     link.send(json.dumps({"refused": refused}).encode())
     job = serve(link)
     link.close()

@@ -15,6 +15,7 @@ from functools import partial
 
 from harness.errors import RefusedError
 from harness.live import quiescence
+from harness.live.clock import Alarms, RealClock
 from harness.live.lanes import HANDED_ON_MAX, Completion, Lane, Stream
 from harness.live.places import LOOPBACK
 from harness.live.ports import CANCEL, TERMINATE, Answer, Done, Peer, Request, WireError
@@ -30,12 +31,13 @@ CONNECTIONS_MAX = 40
 class Gate:
     """The ports, connections and processes of one run; ``peers`` are all that services can ask."""
 
-    def __init__(self, peers: Sequence[Peer] = ()) -> None:
+    def __init__(self, peers: Sequence[Peer] = (), clock: RealClock | None = None) -> None:
         self.peers = list(peers)
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._listeners: dict[tuple[str, str], socket.socket] = {}
         self.sockets = Sockets()
+        self.alarms = Alarms(clock or RealClock(), self._watch, self._forget)
         self.lanes: list[Lane] = []
         self.processes: list[Process] = []
         #: Grows with everything that happens; who sees it unchanged has missed nothing.
@@ -135,6 +137,7 @@ class Gate:
     def _ended(self, process: Process, mask: int) -> None:
         self._forget(process.pidfd)
         process.reap()
+        self.alarms.end(process.name)
         for peer in self.peers:
             listener = self._listeners.pop((process.name, peer.name), None)
             if listener is not None:
@@ -315,7 +318,8 @@ class Gate:
                 and not self._has_read(process, lane.server, *lane.server_ports)
             ):
                 return False
-        return True
+        alarm = self.alarms.connection(process.name)
+        return alarm is None or self._has_read(process, *alarm)
 
     def _has_read(self, process: Process, ours: Stream, port: int, our_port: int) -> bool:
         """Whether a process has read all of one connection, or waits for something else now.
@@ -343,6 +347,7 @@ class Gate:
             self.hang_up(lane)
         for listener in self._listeners.values():
             listener.close()
+        self.alarms.close()
         self._epoll.close()
         self.sockets.close()
 

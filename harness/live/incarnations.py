@@ -104,6 +104,8 @@ class Incarnations:
         own = reserve(reserved) if self.recipe.listens else 0
         if own:
             words |= {"HOST": LOOPBACK, "PORT": str(own)}
+        if self.recipe.boot not in (PREWARMED, KEPT):  # those are older than the clock of this run
+            words |= self.gate.alarms.listen(f"{self.name}#{number}")
         try:
             process = Process(
                 self.name,
@@ -169,13 +171,18 @@ class Incarnations:
         return old
 
     def notice(self) -> None:
-        """See whether a restart is over: one lives, it has asked for something, nothing is due."""
+        """See whether a restart is over: one lives and has come up, nothing is due."""
         self.term_due = self.restart == "rolling" and not self.start_due and self._old_untold
         if self.restart and not self.start_due and not self.term_due and not self.paused:
             young = self.lives[-1]
-            is_there = young.connections or self.gate.sockets.listener(young.port)
-            if len(self.living) <= 1 and (is_there or not young.alive):
+            if len(self.living) <= 1 and (self._is_there(young) or not young.alive):
                 self.restart = ""
+
+    def _is_there(self, young: Process) -> bool:
+        """Whether an incarnation has come up: as it says itself, or as far as can be seen."""
+        if any(life.phase for life in self.lives):
+            return young.phase not in ("", "boot", "hydrate")
+        return bool(young.connections or self.gate.sockets.listener(young.port))
 
     @property
     def _old_untold(self) -> bool:

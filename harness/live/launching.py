@@ -27,8 +27,9 @@ _PR_SET_PDEATHSIG = 1
 _MESSAGE_MAX = 1 << 20
 #: How long a fork server may take to answer, in seconds; at first it imports libraries.
 ANSWER_WAIT_S = 60.0
-COLD, FORKED, PREWARMED, KEPT = "cold", "forked", "prewarmed", "kept"
-BOOTS = (COLD, FORKED, PREWARMED, KEPT)
+COLD, FORKED, IMPORTED = "cold", "forked", "imported"
+PREWARMED, KEPT = "prewarmed", "kept"
+BOOTS = (COLD, FORKED, IMPORTED, PREWARMED, KEPT)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -68,7 +69,7 @@ def launch(boot: str, what: Launch) -> Launched:
     """Start a process by one of :data:`BOOTS`."""
     if boot not in BOOTS:
         raise closest(boot, BOOTS, kind="way to start a service")
-    return _forked(what) if boot == FORKED else _cold(what)
+    return _forked(what, boot) if boot in (FORKED, IMPORTED) else _cold(what)
 
 
 def _cold(what: Launch) -> Launched:
@@ -156,7 +157,7 @@ class _Kept:
 _kept = _Kept()
 
 
-def _forked(what: Launch) -> Launched:
+def _forked(what: Launch, boot: str) -> Launched:
     interpreter, module, name, arguments = parsed(what.command)
     if _kept.pid != os.getpid():
         _kept.pid, _kept.servers = os.getpid(), {}
@@ -167,9 +168,11 @@ def _forked(what: Launch) -> Launched:
         for key, value in what.environment.items()
         if key.startswith(("PYTHON", "LD_", "LC_")) or key in ("PATH", "HOME", "TZ", "VIRTUAL_ENV")
     }
-    key = (interpreter, module, name, what.directory, *sorted(shared.items()))
+    own = "own" if boot == IMPORTED else ""
+    key = (interpreter, module, name, own, what.directory, *sorted(shared.items()))
     if key not in _kept.servers:
-        _kept.servers[key] = _started(interpreter, module, name, shared, what.directory)
+        started = _started(interpreter, (module, name, own), shared, what.directory)
+        _kept.servers[key] = started
     server = _kept.servers[key]
     words = {
         "arguments": arguments,
@@ -183,8 +186,7 @@ def _forked(what: Launch) -> Launched:
 
 def _started(
     interpreter: Sequence[str],
-    module: str,
-    name: str,
+    words: tuple[str, str, str],
     environment: Mapping[str, str],
     directory: str,
 ) -> ForkServer:
@@ -192,9 +194,8 @@ def _started(
     ours.settimeout(ANSWER_WAIT_S)
     script = str(Path(__file__).with_name("forkserver.py"))
     with theirs:
-        words = [str(theirs.fileno()), sleeps.__file__, module, name]
         process = subprocess.Popen(
-            [*interpreter, script, *words],
+            [*interpreter, script, str(theirs.fileno()), sleeps.__file__, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env=dict(environment),
@@ -206,7 +207,7 @@ def _started(
     server = ForkServer(process, ours)
     try:
         if refused := server.hear()["refused"]:
-            raise UsageError(f"{name} cannot be started by forking: {refused}; start it cold")
+            raise UsageError(f"{words[1]} cannot be started by forking: {refused}; start it cold")
     except BaseException:
         server.stop()
         raise

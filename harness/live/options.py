@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from harness.live.clock import Alarm
 from harness.live.footprints import EVERYTHING, Touch, of_lane
 from harness.live.lanes import Lane
 from harness.live.ports import FOR_EVER, Request
-from harness.schedule.choices import FAULT, OPERATION, ORPHAN, Footprint, Option
+from harness.schedule.choices import FAULT, OPERATION, ORPHAN, TIMER, Footprint, Option
 
 NEMESIS = "nemesis"
 
@@ -19,12 +20,12 @@ UNKNOWN = Footprint((EVERYTHING,))
 class Act(Option):
     """One thing that can happen: a request goes on, a process is started, a fault strikes.
 
-    ``since`` is the step after which it was possible: what was possible first comes first.
-    ``may_stay`` says that a run can end without it; ``touches`` is what it touches in any case,
-    besides what comes of it.
+    ``since`` is the step after which it was possible: what was possible first comes first, and
+    before any alarm that is yet to be ``due``, in seconds of the run. ``may_stay`` says that a run
+    can end without it; ``touches`` is what it touches in any case, besides what comes of it.
     """
 
-    __slots__ = ("_label", "may_stay", "perform", "since", "touches")
+    __slots__ = ("_label", "due", "may_stay", "perform", "since", "touches")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Act(Option):
         self.since = since
         self.touches = touches
         self.may_stay = False
+        self.due = 0.0
         if parent is not None:
             self.born_of(parent)
 
@@ -62,9 +64,9 @@ class Act(Option):
         return self.kind in (FAULT, ORPHAN) or self.may_stay
 
     @property
-    def place(self) -> tuple[bool, bool, int, str]:
+    def place(self) -> tuple[bool, bool, float, int, str]:
         """Where it stands in the canonical order."""
-        return (self.kind == FAULT, self.optional, self.since, self._label)
+        return (self.kind == FAULT, self.optional, self.due, self.since, self._label)
 
 
 class Acts:
@@ -98,14 +100,16 @@ class Acts:
         text: str,
         perform: Callable[[], None],
         touches: tuple[Touch, ...] = (EVERYTHING,),
+        *,
+        lane: str = NEMESIS,
     ) -> Act:
         """What can happen to a process; unless it is said, it touches everything."""
         if key not in self._known:
             self._known[key] = Act(
-                f"{NEMESIS}: {text}",
+                f"{lane}: {text}",
                 perform,
                 kind=OPERATION,
-                lane=NEMESIS,
+                lane=lane,
                 since=len(self._applied),
                 touches=touches,
             )
@@ -120,3 +124,10 @@ class Acts:
         act = self.of_nemesis(("waited", lane.name, lane.choices), text, unblock)
         act.may_stay = True
         return [act]
+
+    def of_alarm(self, alarm: Alarm, ring: Callable[[], None], now: float) -> Act:
+        """An alarm may ring; once it is overdue it stands in line with everything else."""
+        text = f"clock -> {round(alarm.due * 1000)} ms"
+        act = self.of_nemesis((alarm.name, alarm.rung, alarm.due), text, ring, lane=alarm.name)
+        act.kind, act.due = TIMER, alarm.due if alarm.due > now else 0.0
+        return act

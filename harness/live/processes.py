@@ -24,6 +24,8 @@ from harness.live.launching import COLD, KEPT, Launch, launch
 KEPT_MAX, WRITTEN_MAX = 20_000, 8_000_000
 #: How long a killed process may take to be gone, in seconds.
 KILL_WAIT_S = 10.0
+#: How a service says on a line of its output which phase of its life begins.
+PHASE = "phase: "
 
 
 class Process:
@@ -61,6 +63,9 @@ class Process:
         self.before = quiescence.NOTHING
         self.written = 0
         self._kept = bytearray()
+        self._news, self._unfinished = bytearray(), ""
+        #: The phase of its life that it has told last.
+        self.phase = ""
         ours, theirs = socket.socketpair()
         read, written = os.pipe()
         self.output = open(read, "rb", buffering=0)  # noqa: SIM115  (closed in the end)
@@ -123,12 +128,23 @@ class Process:
             return True
         self.written += len(data)
         self._kept += data[: KEPT_MAX - len(self._kept)]
+        self._news += data
         return bool(data)
 
     @property
     def words(self) -> str:
         """The beginning of what it has written to standard output and standard error."""
         return self._kept.decode("utf-8", "replace")
+
+    def new_phases(self) -> list[str]:
+        """The phases of its life that it has entered since we last asked, as it has written."""
+        *lines, self._unfinished = (self._unfinished + self._news.decode("utf-8", "replace")).split(
+            "\n"
+        )
+        self._news.clear()
+        told = [line[len(PHASE) :].strip() for line in lines if line.startswith(PHASE)]
+        self.phase = told[-1] if told else self.phase
+        return told
 
     @property
     def alive(self) -> bool:

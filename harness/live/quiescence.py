@@ -57,6 +57,8 @@ Calls = Mapping[str, list[bytes]]
 NOTHING: Calls = {}
 #: PF_EXITING of a process's flags: its registers still show the last system call.
 _EXITING = 4
+#: A timer of a day outlasts every run: trio never waits longer in one call, whatever it waits for.
+FOR_EVER_MS = 86_400_000
 #: How long a timer may be that only looks for Ctrl-C while it waits for an answer (psycopg's).
 GLANCE_MS = 100
 
@@ -121,7 +123,7 @@ def _thread(pid: int, thread: int, before: Calls = NOTHING) -> Sleep:
     timeout = int(words[1 + place], 16) if place is not None else None
     if number in _MILLISECONDS and timeout is not None:
         timeout &= 0xFFFFFFFF
-        return Sleep(ASLEEP) if timeout == 0xFFFFFFFF else Sleep(TIMER, timeout)
+        return Sleep(ASLEEP) if timeout >= FOR_EVER_MS else Sleep(TIMER, timeout)
     return Sleep(TIMER) if timeout else Sleep(ASLEEP)
 
 
@@ -296,6 +298,15 @@ def has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def children_of(pid: int) -> list[int]:
+    """The living processes that a process has started, and that may tell it something."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+    return [each for each in sorted(found) if state_of(each) not in (b"Z", b"X", b"")]
+
+
 def state_of(pid: int) -> bytes:
     """The letter of a process's state: R, S, D, T (stopped), Z; empty if there is none."""
     try:
@@ -322,17 +333,6 @@ def session_members(*leaders: int) -> dict[int, list[int]]:
             session = int(words[3])
             if session in leaders and pid != session and words[0] not in (b"Z", b"X"):
                 found.setdefault(session, []).append(pid)
-    return found
-
-
-def children_of(parent: int) -> list[int]:
-    """The living processes that a process has started, and has not waited for."""
-    found: list[int] = []
-    for pid in sorted(int(each) for each in os.listdir("/proc") if each.isdecimal()):
-        with contextlib.suppress(OSError, IndexError):
-            words = _read(f"/proc/{pid}/stat").rsplit(b") ", 1)[1].split()
-            if int(words[1]) == parent and words[0] not in (b"Z", b"X"):
-                found.append(pid)
     return found
 
 

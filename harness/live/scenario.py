@@ -66,12 +66,16 @@ def live_scenario(
     bugs: Mapping[str, str] | None = None,
     bug_default: str = "",
     steps_max: int = 500,
+    stall_s: float = 60.0,
     step_wall_s: float = 30.0,
+    must_reach: Iterable[str] = (),
 ) -> Callable[[Deployment], Scenario]:
     """Declare a plain function that takes a :class:`LiveWorld` as a scenario of real processes.
 
     A step that takes longer than ``step_wall_s`` real seconds ends the run, named by who does not
-    come to rest. There is no other clock: a run ends when nobody has anything left to do.
+    come to rest. A run ends when nobody has anything left to do, or with the services that
+    ``LiveWorld.until`` names. Time is what the clock of the run shows (``harness.live.clock``); an
+    alarm may ring although others are due earlier, but those by less than ``stall_s`` seconds.
     """
 
     def declare(function: Deployment) -> Scenario:
@@ -97,7 +101,9 @@ def live_scenario(
                 bugs=dict(bugs or {}),
                 bug_default=bug_default,
                 steps_max=steps_max,
+                stall_s=stall_s,
                 step_wall_s=step_wall_s,
+                must_reach=tuple(must_reach),
                 module=function.__module__,
                 stage=partial(LiveStage, deploy=function),
             )

@@ -20,6 +20,7 @@ from harness.live.quiescence import (
     GONE,
     RUNS,
     Sleep,
+    children_of,
     has_ended,
     is_stopped,
     session_members,
@@ -187,7 +188,8 @@ class Settler:
         if has_ended(process.pidfd) or not self.gate.has_read_all(process):
             return False
         sleep = sleep_of(process.pid, process.before)
-        if sleep.kind in (RUNS, GONE):
+        # Interpreters ask others while they start (ldconfig, …), and wait for what those say.
+        if sleep.kind in (RUNS, GONE) or children_of(process.pid):
             return False
         return sleep.kind == ASLEEP or self._is_held(process, sleep)
 
@@ -235,6 +237,7 @@ class Settler:
                     return f"never connected: {lane.name} has not finished its start-up {within}"
             if not self.gate.has_read_all(process):
                 return f"never reads: {process.name} has not read what was sent to it {within}"
+            self.refuse_children([process])
             return f"never quiet: {process.name} has not come to rest {within}; does it compute?"
         return f"never quiet: the server has not ended a connection {within}"
 

@@ -16,11 +16,13 @@ from typing import Self
 
 from harness.errors import RefusedError
 from harness.findings.finding import Violation
-from harness.history import Event, History, digest
+from harness.history import Event, digest
 from harness.invariants import Judge
 from harness.live import servers
 from harness.live.channels import past_the_gate
+from harness.live.chronicle import TEXT_MAX, Chronicle
 from harness.live.client import ServerError
+from harness.live.clock import RealClock
 from harness.live.clusters import Cluster
 from harness.live.databases import Database
 from harness.live.disasters import Disasters, cluster_of
@@ -33,7 +35,7 @@ from harness.live.peers import database_peer, services_of, why_stuck
 from harness.live.ports import COMING, LISTENS, NEVER, Request, WireError
 from harness.live.processes import Process
 from harness.live.settle import Settler, is_closing, is_dead
-from harness.live.sleeps import Sleeps, StandingClock
+from harness.live.sleeps import Sleeps
 from harness.live.world import LiveWorld
 from harness.scenario import LostAnswerFault, RestartFault, Scenario
 from harness.schedule import choices
@@ -41,8 +43,6 @@ from harness.schedule.books import Ending, Limits
 from harness.schedule.choices import Footprint, Option, labels
 from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
 
-#: How much of a statement a label shows.
-TEXT_MAX = 72
 #: What is said of who was struck.
 AFTER = {"crash": "down", "stop": "told to stop", "pause": "paused", "failover": "paused"}
 STOPS = "A service that is told to stop by SIGTERM stops."
@@ -64,17 +64,20 @@ class LiveStage:
         self._deploy = deploy
         self.world = LiveWorld(seed=seed, guards=guards, bug=bug)
         self.judge: Judge = self.world.judge
-        self.history = History()
+        chronicle = self._chronicle = Chronicle(
+            self.world,
+            when=lambda: (self.steps, self.now_ms),
+            restarting=lambda: any(each.restart for each in self.services.values()),
+        )
+        self.history, self._emit = chronicle.history, chronicle.emit
         self.limits = Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s)
-        self.clock = StandingClock()
+        self.clock = RealClock()
         self.applied: list[Option] = []
         self.ending: Ending | None = None
         self.services: dict[str, Incarnations] = {}
         self._faults_left = scenario.faults_max
-        self._writes = self._overlapped = 0
         acts = self._acts = Acts(self.applied)
         self._act, self._deed = acts.of_lane, acts.of_nemesis
-        self._told_ends: set[str] = set()
         self._server: servers.Server | Cluster | None = None
         self._database: Database | None = None
 
@@ -87,7 +90,7 @@ class LiveStage:
         self._database = server.databases.take(self.world.schema)
         self._footprints = Footprints(self._database.reader)
         self._disasters = Disasters(self, cluster, self._database)
-        self.gate = Gate([database_peer(server, self._database.name)])
+        self.gate = Gate([database_peer(server, self._database.name)], self.clock)
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
             self.world.client = self._database.client
@@ -122,6 +125,9 @@ class LiveStage:
         """What could happen next, first-in-first-out first; empty when the run is over."""
         if self.ending is not None:
             return ()
+        if self._is_over:
+            self.ending = Ending("finished")
+            return ()
         found = sorted(self._possible(), key=lambda act: act.place)
         if any(not act.optional for act in found):
             return found
@@ -138,6 +144,7 @@ class LiveStage:
         self.applied.append(option)
         self._acts.latest[option.lane] = option
         self.world.asked.clear()
+        self.world.steps = len(self.applied)
         self._happen(option.perform, option.touches)
 
     def touched(self) -> Footprint:
@@ -157,13 +164,26 @@ class LiveStage:
 
     # --- what is possible -------------------------------------------------------------------------
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether those have ended with whom the run ends."""
+        last = [self.services[name] for name in self.world.ends_with]
+        return bool(last) and not any(each.living or each.start_due for each in last)
+
     def _possible(self) -> list[Act]:
         found: list[Act] = []
         for lane in self.gate.lanes:
             found += self._of_lane(lane)
         for service in self.services.values():
             found += self._of_service(service)
-        return found + self._disasters.possible()
+        return found + self._alarms() + self._disasters.possible()
+
+    def _alarms(self) -> list[Act]:
+        """The alarms that may ring: the next one, and all that are due before a stall is over."""
+        lives = [life.name for service in self.services.values() for life in service.living]
+        alarms, now = self.gate.alarms, self.clock.now
+        coming = alarms.coming(lives, self.scenario.stall_s)
+        return [self._acts.of_alarm(each, partial(alarms.ring, each), now) for each in coming]
 
     def _of_lane(self, lane: Lane) -> list[Act]:
         if lane.over or (lane.running is not None and not lane.waits):
@@ -222,6 +242,10 @@ class LiveStage:
                 key = ("sleep", life.name, life.sleeps.over)
                 wake = partial(self._wake, life.name, life.sleeps)
                 found.append(self._deed(key, f"{life.name} has slept", wake, (memory_of(life),)))
+        ordered = next((kind for each, kind in self.world.ordered if each == name), "")
+        if ordered and service.restartable:
+            key, text = ("ordered", name, count), f"{ordered} restart of {name}, as ordered"
+            found.append(self._deed(key, text, lambda: self._obey(service, ordered)))
         if self._faults_left and service.restartable:
             for fault in self.scenario.faults:
                 if isinstance(fault, RestartFault) and fault.service == name:
@@ -260,7 +284,7 @@ class LiveStage:
 
     def _lose(self, lane: Lane) -> None:
         self._faults_left -= 1
-        self._overlapped += 1
+        self._chronicle.overlapped += 1
         lane.loses = True
         name = lane.process.name
         self._emit("fault", "lost answer", lane=NEMESIS, resource=name, after="hears no answer")
@@ -270,8 +294,15 @@ class LiveStage:
         sleeps.let_go()
         self._emit("note", "has slept", lane=name)
 
+    def _obey(self, service: Incarnations, kind: str) -> None:
+        self.world.ordered.remove((service.name, kind))
+        self._restart(service, kind)
+
     def _strike(self, service: Incarnations, kind: str) -> None:
         self._faults_left -= 1
+        self._restart(service, kind)
+
+    def _restart(self, service: Incarnations, kind: str) -> None:
         old = service.strike(kind).name
         after = AFTER.get(kind, "is followed by another")
         self._emit("fault", kind, lane=NEMESIS, resource=old, after=after, peer=old)
@@ -289,41 +320,13 @@ class LiveStage:
         now.answered += [(each.lane, each.request, each.answer) for each in done]
         blocked = self.settler.newly_blocked
         now.waiting += [(lane, lane.running) for lane in blocked if lane.running is not None]
-        for each in sorted(done, key=lambda one: (one.lane.name != mine, one.lane.name)):
-            if not each.request.visible:
-                continue
-            peer, target = each.lane.peer.name, each.request.target
-            self._emit(
-                "write" if each.answer.wrote else "read",
-                each.request.text[:TEXT_MAX],
-                lane=each.lane.process.name,
-                resource=f"{peer}/{target}" if target else peer,
-                value=str(each.answer),
-                peer=peer,
-            )
-        for lane in sorted(blocked, key=lambda one: one.name):
-            if lane.blocked or lane.waits:
-                what = "waits for a lock" if lane.blocked else "waits until something comes"
-                self._emit("note", what, lane=lane.process.name, peer=lane.peer.name)
+        chronicle = self._chronicle
+        chronicle.answered(done, mine)
+        chronicle.blocked(blocked)
         blocked.clear()
-        for process in self.gate.processes:
-            if not process.alive and process.name not in self._told_ends:
-                self._told_ends.add(process.name)
-                now.ended.append(process)
-                name = process.name
-                self._emit("phase", "stopped", lane=name, resource=name, after="stopped")
-        if self.applied and done and all(each.answer.transaction != "I" for each in done):
-            return  # nothing was committed
-        lane_of = mine.partition(".")[0] or "harness"
-        for name, before, after in self.world.read_observed():
-            self._emit("write", "commit", lane=lane_of, resource=name, before=before, after=after)
-
-    def _emit(self, kind: str, operation: str, *, lane: str, **details: str) -> None:
-        event = Event(len(self.applied), 0, lane, kind, operation, **details)  # type: ignore[arg-type]
-        self.history.append(event)
-        if kind == "write":
-            self._writes += 1
-            self._overlapped += any(each.restart for each in self.services.values())
+        now.ended += chronicle.lives(self.gate.processes)
+        if not self.applied or not done or any(each.answer.transaction == "I" for each in done):
+            chronicle.changes(mine.partition(".")[0] or "harness")
 
     # --- the books --------------------------------------------------------------------------------
 
@@ -334,11 +337,15 @@ class LiveStage:
 
     @property
     def now_ms(self) -> int:
-        """A live run has no time of its own."""
-        return 0
+        """What services with a clock of the run see on it, in milliseconds."""
+        return round(self.clock.now * 1000)
 
     def observe(self, events: tuple[Event, ...]) -> None:
-        """Nobody watches besides the rules."""
+        """Tell those who watch."""
+        for event in events:
+            for prefix, function in self.world.watchers:
+                if event.resource.startswith(prefix):
+                    function(event)
 
     def digest(self) -> str:
         """The sha256 of every step taken and every event."""
@@ -350,8 +357,8 @@ class LiveStage:
         self.world.take_measures()
         return Summary(
             restarts=sum(max(0, len(each.lives) - 1) for each in self.services.values()),
-            writes=self._writes,
-            overlapped=self._overlapped,
+            writes=self._chronicle.writes,
+            overlapped=self._chronicle.overlapped,
             faults=self.scenario.faults_max - self._faults_left,
             reached=self.world.reached,
             notes=self.world.said(),
@@ -368,7 +375,7 @@ class LiveStage:
                 text = f"{process.name} ignores SIGTERM: it was told to stop, and still runs"
                 self._accuse("stops_when_told", text, STOPS)
         last = labels(self.applied[-6:])
-        self.judge.violations += bad_ending(ending, steps=self.steps, at_ms=0, last=last)
+        self.judge.violations += bad_ending(ending, steps=self.steps, at_ms=self.now_ms, last=last)
 
     def _accuse(self, rule: str, message: str, describe: str) -> None:
-        self.judge.violations.append(Violation(rule, message, self.steps, describe=describe))
+        self.judge.violations.append(Violation(rule, message, self.steps, self.now_ms, describe))

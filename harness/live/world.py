@@ -6,9 +6,9 @@ nothing by itself: the run does, when everything is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from harness.errors import UsageError, closest
 from harness.history import Event
@@ -51,11 +51,24 @@ class ServerRecipe:
     prepare: tuple[str, ...] = ()
 
 
+class Change(NamedTuple):
+    """Something that was written, as the history is to tell it; by whom, if not by who moved."""
+
+    operation: str
+    resource: str
+    value: object = ""
+    before: object = ""
+    after: object = ""
+    peer: str = ""
+    kind: str = "write"
+    lane: str = ""
+
+
 class LiveWorld(Judged):
     """What a live scenario is handed; ``guards`` and ``bug`` say which variant to start."""
 
     def __init__(self, *, seed: int, guards: frozenset[str], bug: str) -> None:
-        super().__init__(Judge())
+        super().__init__(Judge(lambda lane: self.phases.get(lane, "")))
         self.seed = seed
         self.guards = guards
         self.bug = bug
@@ -71,6 +84,15 @@ class LiveWorld(Judged):
         self.client: Client | None = None
         #: What rules have asked for since a step began: names of observed values, queries.
         self.asked: list[tuple[str, str]] = []
+        #: How many steps were made.
+        self.steps = 0
+        #: In which phase of its life each incarnation is, as it has said itself.
+        self.phases: dict[str, str] = {}
+        #: Restarts that were ordered and have not begun, the oldest first.
+        self.ordered: list[tuple[str, str]] = []
+        self.ends_with: tuple[str, ...] = ()
+        self.watchers: list[tuple[str, Callable[[Event], None]]] = []
+        self.followers: list[Callable[[], Iterable[Change]]] = []
 
     def database(self, schema: str, *, settings: Mapping[str, str] | None = None) -> None:
         """The SQL that makes the database as every run finds it.
@@ -107,10 +129,12 @@ class LiveWorld(Judged):
         change nothing that others see.
 
         ``boot`` is how it comes to be. ``cold`` works with everything. ``forked`` forks a service
-        written in Python from a process that has imported its libraries. ``prewarmed`` starts the
-        next one while this run goes on; it waits at its first connection. ``kept`` never starts
-        it again: a service that is done closes its connections, stops itself (SIGSTOP), and begins
-        from the beginning when it goes on.
+        written in Python from a process that has imported its libraries; ``imported`` from one that
+        has imported its own modules, too, which must not look at their environment when they are
+        imported. ``prewarmed`` starts the next one while this run goes on; it waits at its first
+        connection. ``kept`` never starts it again: a service that is done closes its connections,
+        stops itself (SIGSTOP), and begins from the beginning when it goes on. These two are older
+        than the clock of a run and have none.
         """
         self._name(name)
         if boot not in BOOTS:
@@ -181,6 +205,33 @@ class LiveWorld(Judged):
             _tell_apart(service, name)
         self.observed[name] = (of, query)
 
+    def follow(self, read: Callable[[], Iterable[Change]]) -> None:
+        """Ask for changes after every step that committed something, in the words of the scenario.
+
+        For what grows, of which only the new part is to be read.
+        """
+        self.followers.append(read)
+
+    def watch(self, prefix: str, function: Callable[[Event], None]) -> None:
+        """Tell a function of every event on resources with this prefix, before the rules judge."""
+        self.watchers.append((prefix, function))
+
+    def until(self, *services: str) -> None:
+        """The run is over when these services have ended; without it, when nothing can happen.
+
+        For services that go on for ever as long as there is time.
+        """
+        for name in services:
+            if name not in self.recipes:
+                raise closest(name, self.recipes, kind="service")
+        self.ends_with += services
+
+    def restart(self, service: str, kind: str) -> None:
+        """Order a restart while a run goes on, as an operator does; it will happen some time."""
+        if service not in self.recipes:
+            raise closest(service, self.recipes, kind="service")
+        self.ordered.append((service, kind))
+
     def value(self, name: str) -> str:
         """What an observed query said last: one value, or rows joined by semicolons."""
         if name not in self.observed:
@@ -195,9 +246,8 @@ class LiveWorld(Judged):
         self.asked.append(("query", sql))
         return self.client.query(sql)
 
-    def read_observed(self) -> list[tuple[str, str, str]]:
-        """What has changed of the observed values: name, before, after."""
-        changed: list[tuple[str, str, str]] = []
+    def read_changes(self) -> Iterator[Change]:
+        """What has changed of the observed values, and what else the scenario follows."""
         assert self.client is not None
         for name, (of, query) in self.observed.items():
             of_database = of == DATABASE
@@ -205,8 +255,9 @@ class LiveWorld(Judged):
             before = self.values.get(name, "")
             if before != after:
                 self.values[name] = after
-                changed.append((name, before, after))
-        return changed
+                yield Change("commit", name, before=before, after=after)
+        for read in self.followers:
+            yield from read()
 
     def saw(self, events: Sequence[Event]) -> int:
         """How many of these events are writes."""

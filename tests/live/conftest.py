@@ -19,6 +19,9 @@ LIVE = (
     "test_peers",
     "test_trackers",
     "test_disasters",
+    "test_clock",
+    "test_paradex",
+    "test_real_ports",
 )
 
 

@@ -78,6 +78,8 @@ def scripted(
     step_wall_s: float = 30.0,
     steps_max: int = 500,
     boot: str = FORKED,
+    stall_s: float = 60.0,
+    until: Sequence[str] = (),
 ) -> Scenario:
     """A scenario of services that do what they are told; ``kinds`` of restarts strike the last."""
     last = list(scripts)[-1]
@@ -87,6 +89,7 @@ def scripted(
         faults=[live_restart(last, kinds=kinds)] if kinds else (),
         step_wall_s=step_wall_s,
         steps_max=steps_max,
+        stall_s=stall_s,
     )
     def deployed(world: LiveWorld) -> None:
         world.database(BOOKS)
@@ -95,6 +98,7 @@ def scripted(
             world.service(name, **command, boot=boot)
         world.observe("hands", "select string_agg(hands, ',' order by name) from books")
         world.observe("said", "select what from said order by id")
+        world.until(*until)
 
     return deployed
 

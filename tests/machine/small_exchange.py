@@ -20,10 +20,10 @@ from harness.schedule.simulation import Limits, Simulation
 from harness.world.service import Service
 from harness.world.world import World
 from scenarios.exchange import Exchange
+from scenarios.january import MARKETS as ALL_MARKETS
+from scenarios.january import opening_row
 from scenarios.money_rules import rules_in_force
 from scenarios.outside import EXTERNAL_RATES, USDC_PRICE
-from scenarios.paradex import MARKETS as ALL_MARKETS
-from scenarios.paradex import opening_row
 from scenarios.people import population
 from scenarios.rules.orders import matching_agrees_with_chain, updates_are_numbered_once
 from scenarios.whole_services import WholeExchange

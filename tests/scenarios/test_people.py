@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from scenarios.january import MARKETS, PEOPLE
 from scenarios.outside import prices, spot
-from scenarios.paradex import MARKETS, PEOPLE
 from scenarios.people import population
 from target_stub.core import BTC_USD_PERP, Usdc
 from tests.schedule.processes import printed_by
@@ -18,7 +18,7 @@ PATHS = tuple(path for _, path, _ in MARKETS)
 PRINT_PEOPLE = """
 from hashlib import sha256
 from scenarios.outside import prices
-from scenarios.paradex import MARKETS, PEOPLE
+from scenarios.january import MARKETS, PEOPLE
 from scenarios.people import population
 people = population(7, PEOPLE, tuple(listing for _, _, listing in MARKETS))
 quotes = prices(7, tuple(path for _, path, _ in MARKETS))(5000)

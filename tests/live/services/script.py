@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -61,6 +62,26 @@ def mute(link: socket.socket, argument: str) -> None:
         signal.pause()
 
 
+def alarm(link: socket.socket, argument: str) -> None:
+    """Be woken at a time of the run, and write down which time it is then."""
+    if not alarms:
+        alarms.append(socket.create_connection(("127.0.0.1", int(os.environ["CHANGEOVER_ALARM"]))))
+    (ring,) = alarms
+    for due in argument.split(","):
+        ring.send(struct.pack("<d", float(due)))
+    ring.recv(1)
+    with open(os.environ["CHANGEOVER_CLOCK"], "rb") as page:
+        (now,) = struct.unpack("<d", page.read(8))
+    ask(link, f"insert into said (what) values ('{os.environ['ME']} {now:g}')")
+
+
+def child(link: socket.socket, argument: str) -> None:
+    """Wait for another program, as interpreters do while they start."""
+    busy = f"for _ in range({argument}): pass"
+    subprocess.run([sys.executable, "-S", "-c", busy], check=True)
+
+
+alarms: list[socket.socket] = []
 DEEDS: dict[str, Callable[[socket.socket, str], object]] = {
     "sleep": lambda link, argument: time.sleep(float(argument)),
     "poll": lambda link, argument: select.poll().poll(int(argument)),
@@ -75,6 +96,9 @@ DEEDS: dict[str, Callable[[socket.socket, str], object]] = {
     "unread": unread,
     "mute": mute,
     "cancel": cancel,
+    "alarm": alarm,
+    "child": child,
+    "phase": lambda link, argument: os.write(1, f"phase: {argument}\n".encode()),
 }
 
 
