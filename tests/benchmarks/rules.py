@@ -19,7 +19,7 @@ from harness.scenario import Scenario
 from harness.schedule.strategies.portfolio import STRATEGIES
 from harness.schedule.strategies.protocol import Seen
 from harness.world.world import World
-from scenarios import exchange
+from scenarios import records
 from scenarios.clearing import pools
 from scenarios.paradex import paradex
 from scenarios.rules.view import Wronged
@@ -76,7 +76,7 @@ def run_once(scenario: Scenario, number: int, *, blind: bool = False) -> Run:
     chooser = STRATEGIES["random"](number, random.Random(number), Seen(1_000))
     assert chooser is not None
     variant = scenario.variant(guards="all" if scenario.guards else None, bug="none")
-    with patch.object(exchange, "Shadow", Blind if blind else Shadow):
+    with patch.object(records, "Shadow", Blind if blind else Shadow):
         return execute(scenario, seed=0, choose=chooser, variant=variant)
 
 
