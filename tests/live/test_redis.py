@@ -132,7 +132,8 @@ def test_a_step_ends_after_all_was_said(monkeypatch: pytest.MonkeyPatch) -> None
         assert awaited[-1] == 0
         awaited.clear()
         stage.apply(stage.options()[0])
-        assert awaited[-1] == 0
+        # Whoever has read all and is gone meanwhile need not be asked about.
+        assert awaited[-1:] == [0] or not any(lane.server for lane in stage.gate.lanes)
 
 
 def test_every_run_finds_it_as_it_was() -> None:
