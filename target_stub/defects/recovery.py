@@ -234,7 +234,7 @@ BUGS: Mapping[str, Bug] = {
             "bridged out; it was abandoned"
         ),
         family="one of two copies rolled back",
-        budget=600,
+        budget=800,
         scenario=SCENARIO,
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: LeavesTheBridgeOpen},
