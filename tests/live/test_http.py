@@ -6,9 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.live.ports import Delivery, Request, WireError
+
+pytest.importorskip("h11", reason="needs h11: pip install 'changeover[live]'")
+
 from harness.live import http1
 from harness.live.http1 import Conversation, HttpAnswer
-from harness.live.ports import Delivery, Request, WireError
 
 GET = b"GET /accounts/1?sort=asc HTTP/1.1\r\nHost: x\r\n\r\n"
 PUT = b"PUT /bucket/key HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"

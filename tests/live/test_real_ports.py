@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 
-import psycopg
 import pytest
 import trio
 
@@ -17,12 +16,18 @@ from scenarios.january import JANUARY
 from scenarios.opening import opening_objects, opening_state
 from target_stub.cloud.mode_control import ModeTold
 from target_stub.core import JANUARY_2026, Mode, Usdc
-from target_stub.real.codec import decode, encode
-from target_stub.real.http import Clients, Message, open_listener, serve_for_ever
-from target_stub.real.network import HttpNetwork
-from target_stub.real.objectstore import RESET, PreconditionFailed, S3Server, S3Store, objects
-from target_stub.real.postgres import Links, PostgresDatabase
-from target_stub.real.schema import AWAY, READ_ONLY, schema
+
+for package in ("h11", "psycopg"):
+    pytest.importorskip(package, reason=f"needs {package}: pip install 'changeover[live]'")
+
+import psycopg  # noqa: E402
+
+from target_stub.real.codec import decode, encode  # noqa: E402
+from target_stub.real.http import Clients, Message, open_listener, serve_for_ever  # noqa: E402
+from target_stub.real.network import HttpNetwork  # noqa: E402
+from target_stub.real.objectstore import RESET, PreconditionFailed, S3Server, S3Store, objects  # noqa: E402
+from target_stub.real.postgres import Links, PostgresDatabase  # noqa: E402
+from target_stub.real.schema import AWAY, READ_ONLY, schema  # noqa: E402
 
 # --- what is said ---------------------------------------------------------------------------------
 
