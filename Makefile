@@ -8,7 +8,7 @@ PARADEX_PY := 0.8.2
 # The PostgreSQL of the system, or else one from a package.
 COMMA := ,
 POSTGRES := $(or $(shell command -v postgres),$(wildcard /usr/lib/postgresql/*/bin/postgres))
-EXTRAS := test,live,sqlite,paradex-unsigned$(if $(POSTGRES),,$(COMMA)postgres)
+EXTRAS := test,paradex-unsigned$(if $(POSTGRES),,$(COMMA)postgres)
 
 .PHONY: run test check bench bench-classics margin-oracle nightly clean
 
