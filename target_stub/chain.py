@@ -282,11 +282,10 @@ class ChainNode:
         elif request.method == "rollback":
             await request.reply(self.chain.rollback(payload))
         elif request.method == "submit":
-            events = self.chain.submit(payload)
-            await self.tell(request, events, events)
+            height, events = self.chain.height, self.chain.submit(payload)
+            await self.tell(request, events, events if self.chain.height > height else ())
         elif request.method == "settle":
-            height = self.chain.height
-            events = self.chain.settle(payload)
+            height, events = self.chain.height, self.chain.settle(payload)
             new = events if self.chain.height > height else ()
             await self.tell(request, Settlement(events, self.chain.head), new)
         else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
+import trio
 
-from target_stub.chain import Chain
+from target_stub.chain import Chain, ChainNode
 from target_stub.core import (
     BTC_USD_PERP,
     JANUARY_2026,
@@ -14,6 +17,7 @@ from target_stub.core import (
     Deposit,
     Duplicate,
     Event,
+    Liquidate,
     Mode,
     OracleUpdate,
     PublishMarket,
@@ -22,6 +26,7 @@ from target_stub.core import (
     SetMode,
     SettleTrade,
     Side,
+    State,
     Usdc,
     digest,
     genesis,
@@ -159,3 +164,40 @@ def test_a_head_after_a_rollback_is_newer_and_forgets_what_was_decided_later() -
     ledger.rollback(before.height)
     assert before.age < later.age < ledger.head.age
     assert refused(ledger.settle(trade("second", after=("poor",)))) is None
+
+
+class OldMarks(Chain):
+    """A chain whose marks are always too old."""
+
+    def are_marks_old(self, state: State, command: SettleTrade | Liquidate) -> bool:
+        """Freshness forbids everything."""
+        return True
+
+
+@dataclass
+class Asked:
+    """A call, with the answers that it got; also the network on which news would go."""
+
+    payload: Command
+    method: str = "submit"
+    answers: list[object] = field(default_factory=list)
+    news: list[object] = field(default_factory=list)
+
+    async def reply(self, value: object) -> None:
+        """Answer it."""
+        self.answers.append(value)
+
+    async def publish(self, topic: str, value: object) -> None:
+        """Tell everybody."""
+        self.news.append(value)
+
+
+def test_what_makes_no_block_is_answered_and_not_announced() -> None:
+    ledger = OldMarks(seeded(genesis(JANUARY_2026, [BTC_USD_PERP]), {"ann": Usdc(Decimal(1))}))
+    asked = Asked(Liquidate(id="liquidation", at_ms=0, account="ann"))
+    node = ChainNode(cast("Any", None), chain=ledger, network=cast("Any", asked))
+    for _ in range(2):  # before there is any block, and with an old one that was told long ago
+        trio.run(node.answer, cast("Any", asked))
+        ledger.submit(deposit(1))
+    refused = Rejected(command_id="liquidation", reason=Reason.NOT_READY)
+    assert asked.answers == [(refused,), (refused,)] and not asked.news
