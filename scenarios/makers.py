@@ -12,37 +12,31 @@ from random import Random
 
 import trio
 
-from harness.history import Event, derive_seed
+from harness.history import derive_seed
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.exchange import Exchange
-from scenarios.january import MARKETS, opening_row
-from scenarios.money_rules import rules_in_force
-from scenarios.outside import prices
-from scenarios.people import population
+from scenarios.one_market import CHAIN_TAKEN_OVER, LISTING, MARKET, PATH, open_exchange
 from target_stub.bugs import bugs_of
 from target_stub.cloud.maker import Maker
 from target_stub.cloud.trader import Instrument
-from target_stub.core import JANUARY_2026, Side
+from target_stub.core import Side
 from target_stub.guards import GUARDS
 
 NAME = "makers"
-#: One market, in which both quote this size at its price.
-LISTED = MARKETS[1:2]
 #: In seconds of virtual time: a round, how much later the second one comes, and the ends.
 EVERY_S, LATER_S, UNTIL_S, TAIL_S = 0.5, 0.03, 4.0, 1.0
 #: What has to happen in some run, or nothing was put to the test.
-CHAIN_TAKEN_OVER, REFUSED = "a new node serves the chain", "a quote is refused"
+REFUSED = "a quote is refused"
 
 
 def two_makers(exchange: Exchange, names: tuple[str, ...]) -> list[Maker]:
     """One who begins as a buyer, and one who comes a moment later and begins as a seller."""
-    ((market, path, listing),) = LISTED
     instrument = Instrument(
-        market=market.symbol,
-        price_usd=path.start_usd,
-        tick_usd=path.tick_usd,
-        size=listing.size_step * 10,
+        market=MARKET.symbol,
+        price_usd=PATH.start_usd,
+        tick_usd=PATH.tick_usd,
+        size=LISTING.size_step * 10,
     )
     made = []
     for number, side in enumerate((Side.BUY, Side.SELL)):
@@ -75,24 +69,9 @@ def two_makers(exchange: Exchange, names: tuple[str, ...]) -> list[Maker]:
 )
 async def makers(world: World) -> None:
     """Two makers want the same price in every round while the node of the chain restarts."""
-    people = population(world.seed, 2, tuple(listing for _, _, listing in LISTED))
-    exchange = Exchange(
-        world,
-        spec=JANUARY_2026,
-        markets=tuple(market for market, _, _ in LISTED),
-        rows={market.symbol: opening_row(market, path, held) for market, path, held in LISTED},
-        people=people,
-        prices=prices(world.seed, tuple(path for _, path, _ in LISTED)),
-    )
-    world.add_invariants(*rules_in_force(exchange))
-
-    def observe_phase(event: Event) -> None:
-        if event.after == "ready" and event.lane != "chain#1":
-            world.reach(CHAIN_TAKEN_OVER)
-
-    world.watch("chain#", observe_phase)
+    exchange = open_exchange(world, traders=2)
     await exchange.start()
-    clients = two_makers(exchange, people.traders)
+    clients = two_makers(exchange, exchange.people.traders)
     lanes = [world.start_client(client.name, client.run) for client in clients]
     for lane in lanes:
         await world.finished(lane)

@@ -13,28 +13,20 @@ from random import Random
 
 import trio
 
-from harness.history import Event, derive_seed
+from harness.history import derive_seed
 from harness.scenario import restart, scenario
 from harness.world.world import World
 from scenarios.exchange import Exchange
-from scenarios.january import MARKETS, opening_row
-from scenarios.money_rules import rules_in_force
-from scenarios.outside import prices
-from scenarios.people import population
+from scenarios.one_market import CHAIN_TAKEN_OVER, open_exchange
 from target_stub.bugs import bugs_of
 from target_stub.cloud.customer import Customer
 from target_stub.cloud.trader import Trader
-from target_stub.core import JANUARY_2026
 from target_stub.guards import GUARDS
 
 NAME = "payday"
-#: One market is enough for people who do not trade.
-LISTED = MARKETS[1:2]
 PAIRS, COUPLES = 2, 3
 #: In seconds of virtual time: customers act about so often, until then; then everything settles.
 EVERY_S, UNTIL_S, TAIL_S = 0.5, 4.0, 2.0
-#: What has to happen in some run, or nothing was put to the test.
-CHAIN_TAKEN_OVER = "a new node serves the chain"
 
 
 def couple(exchange: Exchange, number: int, names: tuple[str, ...]) -> Iterator[Customer]:
@@ -68,28 +60,13 @@ def couple(exchange: Exchange, number: int, names: tuple[str, ...]) -> Iterator[
 )
 async def payday(world: World) -> None:
     """Everybody pays in and out while the node of the chain restarts."""
-    listings = tuple(listing for _, _, listing in LISTED)
-    people = population(world.seed, 2 * PAIRS, listings)
-    exchange = Exchange(
-        world,
-        spec=JANUARY_2026,
-        markets=tuple(market for market, _, _ in LISTED),
-        rows={market.symbol: opening_row(market, path, held) for market, path, held in LISTED},
-        people=people,
-        prices=prices(world.seed, tuple(path for _, path, _ in LISTED)),
-    )
-    world.add_invariants(*rules_in_force(exchange))
-
-    def observe_phase(event: Event) -> None:
-        if event.after == "ready" and event.lane != "chain#1":
-            world.reach(CHAIN_TAKEN_OVER)
-
-    world.watch("chain#", observe_phase)
+    exchange = open_exchange(world, traders=2 * PAIRS)
     await exchange.start()
+    names = exchange.people.traders
     lanes = [
         world.start_client(customer.name, customer.run)
         for number in range(COUPLES)
-        for customer in couple(exchange, number, people.traders[2 * number : 2 * number + 2])
+        for customer in couple(exchange, number, names[2 * number : 2 * number + 2])
     ]
     for lane in lanes:
         await world.finished(lane)

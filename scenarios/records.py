@@ -6,6 +6,7 @@ chain made, and the same rules read it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -56,7 +57,7 @@ class Tables(Protocol):
         """All rows of a table by key."""
 
 
-class Records:
+class Records(ABC):
     """The records of one run; who keeps them says when it is, and where things are told."""
 
     database: Tables
@@ -99,26 +100,26 @@ class Records:
     # --- who keeps them -----------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def now_ms(self) -> int:
         """The time of the run."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def steps(self) -> int:
         """How many steps were made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reach(self, mark: str) -> None:
         """Count that the run came to an interesting place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell(self, told: Told) -> None:
         """Write something into the history."""
-        raise NotImplementedError
 
+    @abstractmethod
     def phase_of(self, lane: str) -> str:
         """In which phase of its life an incarnation is."""
-        raise NotImplementedError
 
     # --- what happened ------------------------------------------------------------------------
 
