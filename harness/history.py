@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,19 @@ def relative(path: str) -> str:
     while (top.parent / "__init__.py").exists():
         top = top.parent
     return place.relative_to(top.parent).as_posix()
+
+
+class Told(NamedTuple):
+    """What is to become an event: all but when it happened, and by whom if that is who moved."""
+
+    operation: str
+    resource: str
+    value: object = ""
+    before: object = ""
+    after: object = ""
+    peer: str = ""
+    kind: str = "write"
+    lane: str = ""
 
 
 @dataclass(frozen=True, slots=True)

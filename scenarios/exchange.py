@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.history import Event as HistoryEvent
+from harness.history import Told
 from harness.world.database import Database
 from harness.world.network import Network
 from harness.world.objectstore import ObjectStore
@@ -17,7 +18,7 @@ from harness.world.world import World
 from scenarios.deployment import JANUARY, Deployment
 from scenarios.opening import opening_objects
 from scenarios.people import Population
-from scenarios.records import Records, Told
+from scenarios.records import Records
 from target_stub.bugs import BUGS, NO_BUG, Bug
 from target_stub.chain import ChainNode
 from target_stub.cloud.bridge import Bridge
@@ -242,12 +243,4 @@ class Exchange(Records):
 
     def tell(self, told: Told) -> None:
         """Emitted as an event."""
-        self.world.simulation.emit(
-            told.kind,
-            told.operation,
-            resource=told.resource,
-            value=told.value,
-            before=told.before,
-            after=told.after,
-            peer=told.peer,
-        )
+        self.world.simulation.emit(**told._asdict())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from harness.history import Event as HistoryEvent
+from harness.history import Told
 from scenarios.deployment import JANUARY, Deployment
 from scenarios.opening import opening_state
 from scenarios.people import Population
@@ -167,7 +168,7 @@ class Records(ABC):
                 self.judge_liquidation(event)
             told = told_as(event)
             if told is not None:
-                self.tell(told._replace(resource=f"chain/{told.resource}", peer="chain"))
+                self.tell(of_chain(told))
         self.shadow.follow(block)
 
     def judge_liquidation(self, event: Liquidated) -> None:
@@ -179,16 +180,9 @@ class Records(ABC):
             self.wronged.append(wronged)
 
 
-class Told(NamedTuple):
-    """How the history tells of something: a write, mostly, and of what."""
-
-    operation: str
-    resource: str
-    value: object = ""
-    before: object = ""
-    after: object = ""
-    peer: str = ""
-    kind: str = "write"
+def of_chain(told: Told) -> Told:
+    """The same, told of the chain."""
+    return told._replace(resource=f"chain/{told.resource}", peer="chain")
 
 
 def told_as(event: Event) -> Told | None:

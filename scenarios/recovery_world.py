@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from harness.history import Event as HistoryEvent
+from harness.history import Told
 from harness.world.service import Life
 from harness.world.world import World
 from scenarios.opening import opening_state
 from scenarios.outside import USDC_PRICE, Path, prices
 from scenarios.people import Listing, Population, population
-from scenarios.records import Told, told_as
+from scenarios.records import of_chain, told_as
 from scenarios.recovery_premise import BTC, ETH, INDICES, PRICES, Premise, play
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.chain import Block
@@ -223,15 +224,7 @@ class RecoveringExchange:
                 self.audited_before.append(recovery.AUDIT in self.storage.objects())
             told = _told(event)
             if told is not None:
-                self.world.simulation.emit(
-                    "write",
-                    told.operation,
-                    resource=f"chain/{told.resource}",
-                    value=told.value,
-                    before=told.before,
-                    after=told.after,
-                    peer="chain",
-                )
+                self.world.simulation.emit(**of_chain(told)._asdict())
 
     @property
     def reopening(self) -> Step | None:

@@ -15,6 +15,7 @@ from harness.live.clusters import Cluster, prepared, reconnected
 from harness.live.databases import Database
 from harness.live.lanes import DATABASE, Completion, Lane
 from harness.live.options import NEMESIS, Act
+from harness.live.wire import Answer
 from harness.scenario import POWER_CUT, PROMOTION, DatabaseFault, Scenario
 from harness.schedule import choices
 
@@ -58,12 +59,12 @@ class Disasters:
     def possible(self) -> list[Act]:
         """What may strike now."""
         stage = self.stage
-        if self.cluster is None or not stage._faults_left or self._promoted:
+        if self.cluster is None or not stage.faults_left or self._promoted:
             return []
-        return [self._act(kind, stage._faults_left) for kind in kinds_of(stage.scenario)]
+        return [self._act(kind, stage.faults_left) for kind in kinds_of(stage.scenario)]
 
     def _act(self, kind: str, left: int) -> Act:
-        act = self.stage._deed((kind, left), _TEXTS[kind], lambda: self._strike(kind))
+        act = self.stage.deed((kind, left), _TEXTS[kind], lambda: self._strike(kind))
         act.kind = choices.FAULT
         return act
 
@@ -71,9 +72,9 @@ class Disasters:
         stage, cluster = self.stage, self.cluster
         assert cluster is not None
         before = dict(stage.world.values)
-        stage._faults_left -= 1
-        stage._chronicle.overlapped += 1
-        stage._emit("fault", kind, lane=NEMESIS, resource=DATABASE, after="struck", peer=DATABASE)
+        stage.faults_left -= 1
+        stage.chronicle.overlapped += 1
+        stage.emit("fault", kind, lane=NEMESIS, resource=DATABASE, after="struck", peer=DATABASE)
         if kind == POWER_CUT:
             for lane in self._lanes():
                 lane.process.robbed = True
@@ -84,12 +85,12 @@ class Disasters:
         stage.world.client = reconnected(cluster, self.database)
         for told in stage.world.read_changes():
             again = told._replace(operation="recovery", lane=DATABASE, peer=DATABASE)
-            stage._emit(**again._asdict())
+            stage.emit(**again._asdict())
         for name, was in before.items():
             now = stage.world.values[name]
             if was != now:
                 text = f"{name} was {was or 'nothing'}, after it {now or 'nothing'}"
-                stage._accuse(DURABLE, f"Before the {_TEXTS[kind]} {text}.", DESCRIBE)
+                stage.accuse(DURABLE, f"Before the {_TEXTS[kind]} {text}.", DESCRIBE)
 
     def _lanes(self) -> list[Lane]:
         lanes = self.stage.gate.lanes
@@ -104,8 +105,8 @@ class Disasters:
             if answer.transaction != "I" or lane not in self._writing:
                 continue
             self._writing.remove(lane)
-            if lane in self.stale and "error" not in f"{answer}" and "ROLLBACK" not in f"{answer}":
-                self.stage._accuse(
+            if lane in self.stale and isinstance(answer, Answer) and not answer.undone:
+                self.stage.accuse(
                     DURABLE,
                     f"{lane.name} was told {answer} by the old primary: the new one has nothing "
                     "of it.",

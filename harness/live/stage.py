@@ -64,20 +64,20 @@ class LiveStage:
         self._deploy = deploy
         self.world = LiveWorld(seed=seed, guards=guards, bug=bug)
         self.judge: Judge = self.world.judge
-        chronicle = self._chronicle = Chronicle(
+        chronicle = self.chronicle = Chronicle(
             self.world,
             when=lambda: (self.steps, self.now_ms),
             restarting=lambda: any(each.restart for each in self.services.values()),
         )
-        self.history, self._emit = chronicle.history, chronicle.emit
+        self.history, self.emit = chronicle.history, chronicle.emit
         self.limits = Limits(scenario.steps_max, scenario.time_max_s, scenario.step_wall_s)
         self.clock = RealClock()
         self.applied: list[Option] = []
         self.ending: Ending | None = None
         self.services: dict[str, Incarnations] = {}
-        self._faults_left = scenario.faults_max
+        self.faults_left = scenario.faults_max
         acts = self._acts = Acts(self.applied)
-        self._act, self._deed = acts.of_lane, acts.of_nemesis
+        self._act, self.deed = acts.of_lane, acts.of_nemesis
         self._server: servers.Server | Cluster | None = None
         self._database: Database | None = None
 
@@ -214,9 +214,9 @@ class LiveStage:
             return [self._act(("refused", *known), lane, f"refused {text}", refuse)]
         found = [self._act(("held", *known), lane, text, lambda: self._release(lane))]
         fault = LostAnswerFault(lane.process.service, lane.peer.name)
-        if self._faults_left and fault in self.scenario.faults and request.changes:
+        if self.faults_left and fault in self.scenario.faults and request.changes:
             words = f"lose the answer to {lane.name}: {text}"
-            act = self._deed(("lost", *known), words, lambda: self._lose(lane))
+            act = self.deed(("lost", *known), words, lambda: self._lose(lane))
             act.kind = choices.FAULT
             found.append(act)
         return found
@@ -228,25 +228,25 @@ class LiveStage:
         if service.may_start and count:
             text = f"start {name}#{count + 1}"
             key = ("start", name, count)
-            found.append(self._deed(key, text, lambda: self._start(service), changes))
+            found.append(self.deed(key, text, lambda: self._start(service), changes))
         if service.term_due:
             old = service.living[0]
             key, text = ("term", name, count), f"SIGTERM to {old.name}"
             told = (*changes, memory_of(old))
-            found.append(self._deed(key, text, lambda: self._terminate(service), told))
+            found.append(self.deed(key, text, lambda: self._terminate(service), told))
         if (paused := service.paused) is not None:
             text = f"continue {paused.name}"
-            found.append(self._deed(("continue", name, count), text, lambda: self._go_on(paused)))
+            found.append(self.deed(("continue", name, count), text, lambda: self._go_on(paused)))
         for life in service.living:
             if life.sleeps is not None and life.sleeps.held:
                 key = ("sleep", life.name, life.sleeps.over)
                 wake = partial(self._wake, life.name, life.sleeps)
-                found.append(self._deed(key, f"{life.name} has slept", wake, (memory_of(life),)))
+                found.append(self.deed(key, f"{life.name} has slept", wake, (memory_of(life),)))
         ordered = next((kind for each, kind in self.world.ordered if each == name), "")
         if ordered and service.restartable:
             key, text = ("ordered", name, count), f"{ordered} restart of {name}, as ordered"
-            found.append(self._deed(key, text, lambda: self._obey(service, ordered)))
-        if self._faults_left and service.restartable:
+            found.append(self.deed(key, text, lambda: self._obey(service, ordered)))
+        if self.faults_left and service.restartable:
             for fault in self.scenario.faults:
                 if isinstance(fault, RestartFault) and fault.service == name:
                     found += [self._strike_of(service, kind) for kind in fault.kinds]
@@ -256,7 +256,7 @@ class LiveStage:
         key = ("fault", service.name, kind, len(service.lives))
         text = f"{kind} restart of {service.name}" if kind != "pause" else f"pause {service.name}"
         touches = of_strike(kind, service.living[0])
-        act = self._deed(key, text, lambda: self._strike(service, kind), touches)
+        act = self.deed(key, text, lambda: self._strike(service, kind), touches)
         act.kind = choices.FAULT
         return act
 
@@ -268,44 +268,44 @@ class LiveStage:
     def _close(self, lane: Lane) -> None:
         self._footprints.now.closed.append(lane)
         self.gate.leave(lane)
-        self._emit("note", "the connection closes", lane=lane.process.name, peer=lane.peer.name)
+        self.emit("note", "the connection closes", lane=lane.process.name, peer=lane.peer.name)
 
     def _start(self, service: Incarnations) -> None:
         life = service.start().name
-        self._emit("phase", "boot", lane=life, resource=life, after="boot")
+        self.emit("phase", "boot", lane=life, resource=life, after="boot")
 
     def _terminate(self, service: Incarnations) -> None:
         old = service.terminate().name
-        self._emit("fault", "stop", lane=NEMESIS, resource=old, after="told to stop", peer=old)
+        self.emit("fault", "stop", lane=NEMESIS, resource=old, after="told to stop", peer=old)
 
     def _go_on(self, process: Process) -> None:
         process.go_on()
-        self._emit("note", "goes on", lane=process.name, resource=process.name, after="alive")
+        self.emit("note", "goes on", lane=process.name, resource=process.name, after="alive")
 
     def _lose(self, lane: Lane) -> None:
-        self._faults_left -= 1
-        self._chronicle.overlapped += 1
+        self.faults_left -= 1
+        self.chronicle.overlapped += 1
         lane.loses = True
         name = lane.process.name
-        self._emit("fault", "lost answer", lane=NEMESIS, resource=name, after="hears no answer")
+        self.emit("fault", "lost answer", lane=NEMESIS, resource=name, after="hears no answer")
         self.gate.release(lane)
 
     def _wake(self, name: str, sleeps: Sleeps) -> None:
         sleeps.let_go()
-        self._emit("note", "has slept", lane=name)
+        self.emit("note", "has slept", lane=name)
 
     def _obey(self, service: Incarnations, kind: str) -> None:
         self.world.ordered.remove((service.name, kind))
         self._restart(service, kind)
 
     def _strike(self, service: Incarnations, kind: str) -> None:
-        self._faults_left -= 1
+        self.faults_left -= 1
         self._restart(service, kind)
 
     def _restart(self, service: Incarnations, kind: str) -> None:
         old = service.strike(kind).name
         after = AFTER.get(kind, "is followed by another")
-        self._emit("fault", kind, lane=NEMESIS, resource=old, after=after, peer=old)
+        self.emit("fault", kind, lane=NEMESIS, resource=old, after=after, peer=old)
         if kind in ("rolling", "overlap"):
             self._start(service)
 
@@ -320,7 +320,7 @@ class LiveStage:
         now.answered += [(each.lane, each.request, each.answer) for each in done]
         blocked = self.settler.newly_blocked
         now.waiting += [(lane, lane.running) for lane in blocked if lane.running is not None]
-        chronicle = self._chronicle
+        chronicle = self.chronicle
         chronicle.answered(done, mine)
         chronicle.blocked(blocked)
         blocked.clear()
@@ -357,9 +357,9 @@ class LiveStage:
         self.world.take_measures()
         return Summary(
             restarts=sum(max(0, len(each.lives) - 1) for each in self.services.values()),
-            writes=self._chronicle.writes,
-            overlapped=self._chronicle.overlapped,
-            faults=self.scenario.faults_max - self._faults_left,
+            writes=self.chronicle.writes,
+            overlapped=self.chronicle.overlapped,
+            faults=self.scenario.faults_max - self.faults_left,
             reached=self.world.reached,
             notes=self.world.said(),
             blast_radius=self.world.blast_radius,
@@ -370,12 +370,13 @@ class LiveStage:
         self.settler.refuse_children(self.gate.processes)
         for process in self.gate.processes:
             if process.failure:
-                self._accuse("no_lane_fails", f"{process.name} {process.failure}", LANE_FAILS)
+                self.accuse("no_lane_fails", f"{process.name} {process.failure}", LANE_FAILS)
             elif process.alive and signal.SIGTERM in process.signals:
                 text = f"{process.name} ignores SIGTERM: it was told to stop, and still runs"
-                self._accuse("stops_when_told", text, STOPS)
+                self.accuse("stops_when_told", text, STOPS)
         last = labels(self.applied[-6:])
         self.judge.violations += bad_ending(ending, steps=self.steps, at_ms=self.now_ms, last=last)
 
-    def _accuse(self, rule: str, message: str, describe: str) -> None:
+    def accuse(self, rule: str, message: str, describe: str) -> None:
+        """Note a violation, found at this step, of a rule that is told in these words."""
         self.judge.violations.append(Violation(rule, message, self.steps, self.now_ms, describe))

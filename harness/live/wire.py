@@ -68,6 +68,11 @@ class Answer:
         """Whether the command tags tell of rows that were written."""
         return has_written(self.tags)
 
+    @property
+    def undone(self) -> bool:
+        """Whether a client knows from it that nothing of its transaction is left."""
+        return bool(self.error) or "ROLLBACK" in self.tags
+
 
 def messages(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
     """Take the complete messages out of a buffer: type byte and whole message."""

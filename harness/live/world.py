@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
 
 from harness.errors import UsageError, closest
-from harness.history import Event
+from harness.history import Event, Told
 from harness.invariants import Judge
 from harness.judged import Judged
 from harness.live import redis
@@ -19,8 +18,6 @@ from harness.live.client import Client, Row
 from harness.live.lanes import DATABASE
 from harness.live.launching import BOOTS, COLD, KEPT, PREWARMED
 from harness.live.protocols import check_protocol
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +48,6 @@ class ServerRecipe:
     prepare: tuple[str, ...] = ()
 
 
-class Change(NamedTuple):
-    """Something that was written, as the history is to tell it; by whom, if not by who moved."""
-
-    operation: str
-    resource: str
-    value: object = ""
-    before: object = ""
-    after: object = ""
-    peer: str = ""
-    kind: str = "write"
-    lane: str = ""
-
-
 class LiveWorld(Judged):
     """What a live scenario is handed; ``guards`` and ``bug`` say which variant to start."""
 
@@ -92,7 +76,7 @@ class LiveWorld(Judged):
         self.ordered: list[tuple[str, str]] = []
         self.ends_with: tuple[str, ...] = ()
         self.watchers: list[tuple[str, Callable[[Event], None]]] = []
-        self.followers: list[Callable[[], Iterable[Change]]] = []
+        self.followers: list[Callable[[], Iterable[Told]]] = []
 
     def database(self, schema: str, *, settings: Mapping[str, str] | None = None) -> None:
         """The SQL that makes the database as every run finds it.
@@ -205,7 +189,7 @@ class LiveWorld(Judged):
             _tell_apart(service, name)
         self.observed[name] = (of, query)
 
-    def follow(self, read: Callable[[], Iterable[Change]]) -> None:
+    def follow(self, read: Callable[[], Iterable[Told]]) -> None:
         """Ask for changes after every step that committed something, in the words of the scenario.
 
         For what grows, of which only the new part is to be read.
@@ -246,7 +230,7 @@ class LiveWorld(Judged):
         self.asked.append(("query", sql))
         return self.client.query(sql)
 
-    def read_changes(self) -> Iterator[Change]:
+    def read_changes(self) -> Iterator[Told]:
         """What has changed of the observed values, and what else the scenario follows."""
         assert self.client is not None
         for name, (of, query) in self.observed.items():
@@ -255,13 +239,9 @@ class LiveWorld(Judged):
             before = self.values.get(name, "")
             if before != after:
                 self.values[name] = after
-                yield Change("commit", name, before=before, after=after)
+                yield Told("commit", name, before=before, after=after)
         for read in self.followers:
             yield from read()
-
-    def saw(self, events: Sequence[Event]) -> int:
-        """How many of these events are writes."""
-        return sum(event.kind == "write" for event in events)
 
 
 def _tell_apart(service: str, observed: str) -> None:

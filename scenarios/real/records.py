@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.errors import UntrustworthyError
-from harness.history import Event
-from harness.live.world import Change, LiveWorld
+from harness.history import Event, Told
+from harness.live.world import LiveWorld
 from scenarios.january import Cast
-from scenarios.records import Records, Told
+from scenarios.records import Records
 from target_stub.bugs import BUGS, NO_BUG
 from target_stub.cloud.market_data import EPOCHS, TABLE
 from target_stub.core import JANUARY_2026
@@ -45,7 +45,7 @@ class LiveRecords(Records):
         self.world = world
         self._now_ms = 0
         self._told: list[Told] = []
-        self._read: list[Change] = []
+        self._read: list[Told] = []
         self._last_block = 0
         self._rows = encode(cast.rows)
         super().__init__(
@@ -90,9 +90,9 @@ class LiveRecords(Records):
         scan = event.operation.startswith(f"select key, row::text from {TABLE} ")
         if scan and event.kind == "read" and str(event.value).startswith("SELECT"):
             place = f"{DATABASE}/{TABLE}/*"
-            self._read.append(Change("scan", place, lane=event.lane, kind="read", peer=DATABASE))
+            self._read.append(Told("scan", place, lane=event.lane, kind="read", peer=DATABASE))
 
-    def read(self) -> Iterator[Change]:
+    def read(self) -> Iterator[Told]:
         """What is new in the database, after what was read before that."""
         done, self._read = self._read, []
         yield from done
@@ -109,7 +109,7 @@ class LiveRecords(Records):
                     f"the chain's node has made of {block} something else than its log says"
                 )
         told, self._told = self._told, []
-        yield from (Change(**each._asdict()) for each in told)
+        yield from told
 
     def _read_orders(self) -> None:
         """Obey the operator."""
@@ -118,7 +118,7 @@ class LiveRecords(Records):
             self._last_restart = int(number or 0)
             self.world.restart(service or "", kind or "")
 
-    def _read_rows(self) -> Iterator[Change]:
+    def _read_rows(self) -> Iterator[Told]:
         before, rows = self.versions[-1], self.database.table(TABLE)
         text = encode(rows)
         if text == self._rows:
@@ -129,7 +129,7 @@ class LiveRecords(Records):
                 self.observe_rows(symbol, rows, row["written_by"])
                 place = f"{DATABASE}/{TABLE}/{symbol}"
                 index, old = row["funding_index"], before[symbol]["funding_index"]
-                yield Change("put all", place, row, old, index, peer=DATABASE)
+                yield Told("put all", place, row, old, index, peer=DATABASE)
 
 
 def opening_sql(cast: Cast) -> str:
