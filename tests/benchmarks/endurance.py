@@ -71,9 +71,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="of the moments, and of the search")
+    parser.add_argument("--folder", type=Path, help="of an earlier one, to go on (a new one)")
     parser.add_argument("scenarios", nargs="*", default=["paradex-2026-01-19"])
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="changeover-endurance-"))
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="changeover-endurance-"))
     told, restarts, wrong = "", [], []
     for number, moment_s in enumerate(
         _moments(Random(options.seed), options.hours, options.kills), 1
