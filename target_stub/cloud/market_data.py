@@ -91,7 +91,11 @@ class MarketData:
                 nursery.start_soon(self.follow_books, self.network.subscribe(OWN_BOOK))
             if self.follows_modes:
                 nursery.start_soon(self.follow_modes, self.network.subscribe(MODE))
-            await self.begin(nursery)
+            try:
+                await self.begin(nursery)
+            except* StaleEpoch:
+                # A later incarnation hydrated first: there is nothing left to do for this one.
+                nursery.cancel_scope.cancel()
             await self.life.stop_requested()
             self.life.enter("drain")
             await self.between_ticks.wait()
@@ -120,7 +124,7 @@ class MarketData:
         if EPOCH_FENCE not in self.guards:
             return await self.database.scan(TABLE)
         async with self.database.transaction() as transaction:
-            await transaction.get_for_update(EPOCHS, TABLE)
+            check_not_overtaken(self.life, await transaction.get_for_update(EPOCHS, TABLE))
             await transaction.put(EPOCHS, TABLE, {"incarnation": self.life.incarnation})
             return await transaction.scan(TABLE)
 
@@ -240,6 +244,17 @@ def check_epoch(life: Life, epoch: int | None, held: Row | None) -> None:
     """Raise :class:`StaleEpoch` unless the epoch of some rows is the one that is held now."""
     if held is None or epoch is None or held["incarnation"] != epoch:
         raise StaleEpoch(f"{life.name} has rows of epoch {epoch}; {held} may write")
+
+
+def check_not_overtaken(life: Life, held: Row | None) -> None:
+    """Raise :class:`StaleEpoch` if a later incarnation has taken over already.
+
+    Whoever takes the right to write asks this first. An incarnation that boots for so long that its
+    successor is there before it would take the epoch back; then it would be asked to stop, and the
+    one that stays might never write again.
+    """
+    if held is not None and held["incarnation"] > life.incarnation:
+        raise StaleEpoch(f"{life.name} comes after {held} has taken over")
 
 
 def check_plausible(spec: MarketSpec, before: Row | None, row: Row) -> None:
