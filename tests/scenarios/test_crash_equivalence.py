@@ -5,7 +5,7 @@ The whole sweep, every restart at every step, is one command: docs/crash-equival
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from random import Random
 
@@ -15,6 +15,7 @@ from harness.engine import Run, campaign, execute
 from harness.equivalence import RULE, VACUITY, Equivalence
 from harness.history import Event
 from harness.invariants import NOTHING_TO_JUDGE
+from harness.schedule.choices import FAULT, Chooser, Option
 from harness.schedule.strategies.protocol import Seen, Strategy
 from harness.schedule.strategies.sweep import sweep, sweep_twice
 from harness.world.world import World
@@ -100,6 +101,36 @@ def test_after_crashes_all_over_a_run_the_exchange_is_what_it_would_have_been(
     services = {service for service in RESTARTS if any(service in fault for fault in struck)}
     assert services == set(RESTARTS)
     assert any("in recovery" in fault for fault in struck) == (faults == 2)
+
+
+def overtaken_while_it_boots(service: str) -> Chooser:
+    """Start a successor at once, and let the first incarnation go on when that is there."""
+    first, restart = f"{service}#1", f"rolling restart of {service}"
+    waiting, left = [restart], [f"wait until {service}#2 is ready"]
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        for place, option in enumerate(options):
+            if waiting and option.kind == FAULT and option.label.endswith(restart):
+                waiting.clear()
+                return place
+        if waiting or not left:
+            return 0
+        for place, option in enumerate(options):
+            if option.label.endswith(left[0]):
+                left.clear()
+                return place
+        others = (place for place, option in enumerate(options) if option.lane != first)
+        return next(others, 0)
+
+    return choose
+
+
+@pytest.mark.parametrize("service", ["market_data", "matching", "volumes"])
+def test_who_boots_so_long_that_his_successor_is_there_takes_nothing_back(service: str) -> None:
+    run = execute(crash_equivalence, seed=1, choose=overtaken_while_it_boots(service))
+    ready = [event.lane for event in run.history if event.after == "ready"]
+    assert f"{service}#2" in ready and f"{service}#1" not in ready
+    assert not run.violations and not run.unknown, run.token
 
 
 def test_every_twin_is_fed_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
