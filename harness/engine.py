@@ -187,6 +187,8 @@ def execute(
         stopped = until_violation and stage.judge.violations
         if ending.kind not in ("refused", "never yields") and not stopped:
             stage.judge_ending(ending)
+            departures = recorder.departures
+            stage.history.fair_from_ms = departures[-1][-1] if departures else 0
             stage.judge.at_end(stage.history, Moment(stage.steps, stage.now_ms))
         recorder.summary = stage.summary()
         wanted = digested and (stage.judge.violations or not until_violation)
