@@ -125,8 +125,8 @@ def _joined(name: str, parts: list[str]) -> str:
 class History:
     """The events of one run, in their order; only ever appended to.
 
-    ``fair_from_ms`` is when the last choice was made that was not first-in-first-out, in virtual
-    milliseconds; None while nobody knows. An unfair order can keep anybody from anything, so a rule
+    ``fair_from_ms`` is from when on all was first-in-first-out, in virtual milliseconds; None while
+    nobody knows. An unfair order can keep anybody from anything, so a rule
     that asks for something in time counts from there.
     """
 

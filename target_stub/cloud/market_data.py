@@ -246,15 +246,19 @@ def check_epoch(life: Life, epoch: int | None, held: Row | None) -> None:
         raise StaleEpoch(f"{life.name} has rows of epoch {epoch}; {held} may write")
 
 
-def check_not_overtaken(life: Life, held: Row | None) -> None:
-    """Raise :class:`StaleEpoch` if a later incarnation has taken over already.
+def check_not_overtaken(life: Life, held: Row | None) -> Row:
+    """Who held the right to write until now; raise :class:`StaleEpoch` if a later incarnation does.
 
-    Whoever takes the right to write asks this first. An incarnation that boots for so long that its
-    successor is there before it would take the epoch back; then it would be asked to stop, and the
-    one that stays might never write again.
+    Whoever takes that right asks this first. An incarnation that boots for so long that its
+    successor is there before it would take the right back; then it would be asked to stop, and the
+    one that stays might never write again. Raises KeyError if nobody held it: a row that is not
+    there locks nothing, so two incarnations that come at once would both have it.
     """
-    if held is not None and held["incarnation"] > life.incarnation:
+    if held is None:
+        raise KeyError(f"there is nothing that {life.name} could lock: open the epoch first")
+    if held["incarnation"] > life.incarnation:
         raise StaleEpoch(f"{life.name} comes after {held} has taken over")
+    return held
 
 
 def check_plausible(spec: MarketSpec, before: Row | None, row: Row) -> None:

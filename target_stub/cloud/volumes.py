@@ -74,6 +74,11 @@ def with_period_over(before: Counted, period: int) -> Counted:
     return replace(before, closed=period, volumes=volumes)
 
 
+def opening_row() -> Row:
+    """Nothing was counted yet, and nobody counts."""
+    return {"counted": Counted(), "incarnation": 0}
+
+
 class Volumes:
     """One incarnation of the count; ``counted`` is what it knows once it has hydrated."""
 
@@ -104,14 +109,14 @@ class Volumes:
     async def hydrate(self) -> None:
         """Take over what the incarnation before this one has saved, and the right to write it.
 
-        Raises :class:`StaleEpoch` if a later incarnation has that right.
+        Raises :class:`StaleEpoch` if a later incarnation has that right, KeyError if there is no
+        row at all.
         """
         async for attempt in retrying():
             with attempt:
                 async with self.database.transaction() as transaction:
                     row = await transaction.get_for_update(TABLE, KEY)
-                    check_not_overtaken(self.life, row)
-                    found = row["counted"] if row else Counted()
+                    found = check_not_overtaken(self.life, row)["counted"]
                     await transaction.put(TABLE, KEY, self.row_of(found))
         self.counted = found
 
