@@ -129,9 +129,12 @@ class MarketData:
             return await transaction.scan(TABLE)
 
     def take_over(self, rows: Mapping[str, Row]) -> None:
-        """Make the rows that were read the state; KeyError when a listed market has none."""
+        """Make the rows that were read the state; KeyError when a listed market has none.
+
+        A quote that was heard while it booted stays: the prices of a row are those of its tick.
+        """
         markets = {
-            symbol: market_of_row(market, rows[symbol], self.kept)
+            symbol: taken_over(market, rows[symbol], self.kept)
             for symbol, market in self.state.markets.items()
         }
         self.state = replace(self.state, markets=markets)
@@ -238,6 +241,14 @@ def market_of_row(market: Market, row: Row, kept: Sequence[str] = KEPT) -> Marke
         funding_at_ms=row["funding_at_ms"],
         **{name: row[name] for name in kept},
     )
+
+
+def taken_over(market: Market, row: Row, kept: Sequence[str] = KEPT) -> Market:
+    """A market as its row says, with the prices that were heard since the tick of that row."""
+    loaded, heard_at_ms = market_of_row(market, row, kept), market.oracle_at_ms
+    if heard_at_ms is None or heard_at_ms < row["funding_at_ms"]:
+        return loaded
+    return replace(loaded, spot_usd=market.spot_usd, usdc_price=market.usdc_price)
 
 
 def check_epoch(life: Life, epoch: int | None, held: Row | None) -> None:
