@@ -187,6 +187,7 @@ def execute(
         stopped = until_violation and stage.judge.violations
         if ending.kind not in ("refused", "never yields") and not stopped:
             stage.judge_ending(ending)
+            stage.history.fair_from_ms = round(recorder.fair_from_s * 1000)
             stage.judge.at_end(stage.history, Moment(stage.steps, stage.now_ms))
         recorder.summary = stage.summary()
         wanted = digested and (stage.judge.violations or not until_violation)
@@ -238,6 +239,8 @@ class _Recorder:
         self.until_violation = False
         self.departures: list[Departure] = []
         self.offered: list[tuple[str, ...]] = []
+        #: When the last choice that was not first-in-first-out had been made; it may be the clock.
+        self.fair_from_s = 0.0
         self.ending = Ending("finished")
         self.summary = Summary()
         self.digest = ""
@@ -263,6 +266,8 @@ class _Recorder:
             if self.profiler:
                 self.profiler.note(step, options, option)
             apply(option)
+            if index:
+                self.fair_from_s = clock.now
             if len(told) > mark or judge.every_step:
                 events = history.since(mark)
                 stage.observe(events)

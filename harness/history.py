@@ -123,12 +123,18 @@ def _joined(name: str, parts: list[str]) -> str:
 
 
 class History:
-    """The events of one run, in their order; only ever appended to."""
+    """The events of one run, in their order; only ever appended to.
 
-    __slots__ = ("events",)
+    ``fair_from_ms`` is from when on all was first-in-first-out, in virtual milliseconds; None while
+    nobody knows. An unfair order can keep anybody from anything, so a rule
+    that asks for something in time counts from there.
+    """
+
+    __slots__ = ("events", "fair_from_ms")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.fair_from_ms: int | None = None
 
     def append(self, event: Event) -> None:
         """Add what just happened."""

@@ -9,6 +9,7 @@ those that recover an equal state and go wrong later.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -34,11 +35,14 @@ from scenarios.whole_services import WholeExchange
 from target_stub.bugs import bugs_of
 from target_stub.chain import Block
 from target_stub.cloud.trader import Instrument
-from target_stub.cloud.volumes import Volumes
+from target_stub.cloud.volumes import KEY, Volumes
+from target_stub.cloud.volumes import TABLE as VOLUMES
+from target_stub.cloud.volumes import opening_row as opening_volumes
 from target_stub.core import JANUARY_2026, Filled, FillType, State
 from target_stub.core.events import MarketPublished, Withdrawn
 from target_stub.core.fees import FEES_APRIL_2026
 from target_stub.guards import GUARDS
+from target_stub.ports import Row
 
 NAME = "crash-equivalence"
 TICK, TRADE, CHECK, WITHDRAWAL, BOUNDARY = MILESTONES = (
@@ -56,6 +60,14 @@ SPEC = replace(JANUARY_2026, fees=FEES_APRIL_2026, health_check_seconds=2)
 PERIOD_MS = 4_000
 #: How long the customers work before the run may end, in seconds.
 WORK_S = 5.0
+FAULTS_MAX = 2
+#: How long a restart takes where the order is fair: down, until the first quote, and two retries.
+RESTART_S = 0.1 + 1.0 + 2 * 0.5
+#: How long everything takes from then on that must come after the last restart: the restarts that
+#: go on, one in the wake of the other, and the funding tick, which has the longest period. Whoever
+#: runs on for longer will do so for ever; the limit of a run is that and what unfair orders may
+#: take, which is half of it (harness.engine.UNFAIR_SHARE).
+FAIR_S = FAULTS_MAX * RESTART_S + SPEC.funding_tick_ms / 1000
 #: What the nemesis may do to each service; the last two serve for ever, nobody asks them to stop.
 RESTARTS = {
     **dict.fromkeys(
@@ -77,6 +89,11 @@ class TwinnedExchange(WholeExchange):
         HealthCheckTwin(self, self.equivalence, milestone=CHECK)
         DeskTwin(self, self.equivalence)
         FollowerTwin(self, self.equivalence, chain=chain, resting=self.resting)
+
+    def load(self, rows: Mapping[str, Row]) -> None:
+        """The same stores, and nobody has counted yet."""
+        super().load(rows)
+        self.database.load(VOLUMES, {KEY: opening_volumes()})
 
     async def start(self) -> None:
         """Start all services; the count last, because it needs the chain."""
@@ -146,7 +163,7 @@ def make_desk(world: World, exchange: TwinnedExchange, number: int) -> Rounds:
 @scenario(
     name=NAME,
     faults=[restart(name, kinds=kinds, in_recovery=True) for name, kinds in RESTARTS.items()],
-    faults_max=2,
+    faults_max=FAULTS_MAX,
     guards=tuple(GUARDS),
     guards_default=tuple(GUARDS),
     bugs=bugs_of(NAME),

@@ -7,6 +7,7 @@ did and what guards refused, and keeps the records by which the money rules judg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from harness.history import Event as HistoryEvent
 from harness.history import Told
@@ -22,6 +23,7 @@ from scenarios.records import Records
 from target_stub.bugs import BUGS, NO_BUG, Bug
 from target_stub.chain import ChainNode
 from target_stub.cloud.bridge import Bridge
+from target_stub.cloud.durable_matching import DurableMatching
 from target_stub.cloud.market_data import EPOCHS, TABLE, MarketData
 from target_stub.cloud.matching import Matching
 from target_stub.cloud.mode_control import ModeControl
@@ -40,6 +42,8 @@ from target_stub.core import (
 from target_stub.core.transfers import NEXT
 from target_stub.outside_chain import OutsideChain, OutsideNode
 from target_stub.ports import Row
+
+M = TypeVar("M", Matching, DurableMatching)
 
 
 class Exchange(Records):
@@ -155,8 +159,9 @@ class Exchange(Records):
         """One incarnation of matching."""
         matching = self.bug.variant(Matching, life.incarnation)
         tells_books = self.deployment.own_book
-        self.matcher = matching(life, network=self.network, tells_books=tells_books)
-        await self.matcher.run()
+        service = matching(life, network=self.network, tells_books=tells_books)
+        self.matcher = newest(self.matcher, service)
+        await service.run()
 
     async def run_oracle(self, life: Life) -> None:
         """One incarnation of the oracle feed."""
@@ -244,3 +249,10 @@ class Exchange(Records):
     def tell(self, told: Told) -> None:
         """Emitted as an event."""
         self.world.simulation.emit(**told._asdict())
+
+
+def newest(known: M | None, started: M) -> M:
+    """The later of two incarnations: one that is slow may come to run after its successor."""
+    if known is not None and known.life.incarnation > started.life.incarnation:
+        return known
+    return started

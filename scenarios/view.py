@@ -211,9 +211,14 @@ class MarketWriters:
 
 
 class Restarts:
-    """How long a service may take to come back, and how often it may begin anew."""
+    """How long a service may take to come back, and how often it may begin anew.
 
-    reads_max, ready_ms_max = 30, 120_000
+    Between boot and ready may come, one after the other: the upgrade of the database (1.4 s at
+    most), a restart of whom it asks (0.1 s), the first quote (1 s), and after each of them the wait
+    before a retry (half a second at most). One funding tick is longer than all of that.
+    """
+
+    reads_max, ready_ms_max = 30, 5_000
 
     def __init__(self, exchange: Exchange) -> None:
         self.on = tuple(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from harness.history import Event as HistoryEvent
 from harness.world.service import Life
-from scenarios.exchange import Exchange
+from scenarios.exchange import Exchange, newest
 from scenarios.records import LIQUIDATED, MARKETS_TAKEN_OVER
 from target_stub.chain import Block
 from target_stub.cloud.durable_matching import DurableMatching
@@ -62,7 +62,7 @@ class WholeExchange(Exchange):
 
     async def run_matching(self, life: Life) -> None:
         """One incarnation of matching, which tells us what happens to orders."""
-        self.matching = self.bug.variant(DurableMatching, life.incarnation)(
+        service = self.bug.variant(DurableMatching, life.incarnation)(
             life,
             database=self.database,
             network=self.network,
@@ -72,7 +72,8 @@ class WholeExchange(Exchange):
             observer=self.observe_orders,
             tells_books=self.deployment.own_book,
         )
-        await self.matching.run()
+        self.matching = newest(self.matching, service)
+        await service.run()
 
     def order_state(self) -> State | None:
         """What the journal of matching says."""

@@ -118,7 +118,7 @@ class Recovery(Protocol):
 
     @property
     def ready_ms_max(self) -> int:
-        """How long it may take from boot to ready."""
+        """How long it may take from boot to ready where the order is fair, in milliseconds."""
 
 
 class Parameters(Protocol):

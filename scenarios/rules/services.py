@@ -130,18 +130,22 @@ def recovery_completes(recovery: Recovery) -> Invariant:
     """I20: who boots is ready in time, and does not read the same thing again without a bound.
 
     A read that fails may be tried as often as it takes; one that succeeded and is made again is a
-    recovery that begins anew.
+    recovery that begins anew. The time in which the order was unfair does not count: it can hold
+    off anybody.
     """
 
     def check(history: History) -> object:
         booting: dict[str, int] = {}
         reads: Counter[tuple[str, str]] = Counter()
         on, judged, now_ms = tuple(recovery.on), False, 0
+        fair_from_ms = history.fair_from_ms
+        if fair_from_ms is None:
+            fair_from_ms = history[-1].at_ms if len(history) else 0
         for event in history:
             now_ms = event.at_ms
             if event.kind == "phase":
                 judged |= event.after == "ready"
-                _follow(booting, event, recovery.ready_ms_max)
+                _follow(booting, event, fair_from_ms, recovery.ready_ms_max)
             elif event.kind == "fault":
                 booting.pop(event.resource, None)
             elif event.lane in booting and event.resource.startswith(on) and has_succeeded(event):
@@ -149,7 +153,7 @@ def recovery_completes(recovery: Recovery) -> Invariant:
                 if reads[event.lane, event.resource] > recovery.reads_max:
                     raise _begins_anew(event, recovery.reads_max)
         for lane, since_ms in booting.items():
-            if now_ms - since_ms > recovery.ready_ms_max:
+            if now_ms - max(since_ms, fair_from_ms) > recovery.ready_ms_max:
                 raise _not_ready(lane, since_ms, now_ms)
         return None if judged else NOTHING_TO_JUDGE
 
@@ -183,13 +187,14 @@ def _begins_anew(event: Event, reads_max: int) -> Broken:
     )
 
 
-def _follow(booting: dict[str, int], event: Event, ready_ms_max: int) -> None:
+def _follow(booting: dict[str, int], event: Event, fair_from_ms: int, ready_ms_max: int) -> None:
     """Who is coming back, since when; Broken when it took too long."""
     if event.after == "boot":
         booting[event.lane] = event.at_ms
     elif event.after != "hydrate" and event.lane in booting:
         since_ms = booting.pop(event.lane)
-        if event.after == "ready" and event.at_ms - since_ms > ready_ms_max:
+        took_ms = event.at_ms - max(since_ms, fair_from_ms)
+        if event.after == "ready" and took_ms > ready_ms_max:
             raise _not_ready(event.lane, since_ms, event.at_ms)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from target_stub.cloud.market_data import EPOCHS, StaleEpoch, check_epoch
+from target_stub.cloud.market_data import EPOCHS, check_epoch, check_not_overtaken
 from target_stub.cloud.retry import retrying
 from target_stub.core import Command
 from target_stub.ports import Database, Life, Row
@@ -47,9 +47,7 @@ class Journal:
     async def read(self) -> Mapping[str, Row]:
         """All rows; whoever wrote before this can write no more when they are read."""
         async with self.database.transaction() as transaction:
-            held = await transaction.get_for_update(EPOCHS, TABLE)
-            if held is not None and held["incarnation"] > self.life.incarnation:
-                raise StaleEpoch(f"{self.life.name} comes after {held} has taken over")
+            check_not_overtaken(self.life, await transaction.get_for_update(EPOCHS, TABLE))
             await transaction.put(EPOCHS, TABLE, {"incarnation": self.life.incarnation})
             return await transaction.scan(TABLE)
 

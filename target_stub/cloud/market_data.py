@@ -91,7 +91,11 @@ class MarketData:
                 nursery.start_soon(self.follow_books, self.network.subscribe(OWN_BOOK))
             if self.follows_modes:
                 nursery.start_soon(self.follow_modes, self.network.subscribe(MODE))
-            await self.begin(nursery)
+            try:
+                await self.begin(nursery)
+            except* StaleEpoch:
+                # A later incarnation hydrated first: there is nothing left to do for this one.
+                nursery.cancel_scope.cancel()
             await self.life.stop_requested()
             self.life.enter("drain")
             await self.between_ticks.wait()
@@ -120,14 +124,17 @@ class MarketData:
         if EPOCH_FENCE not in self.guards:
             return await self.database.scan(TABLE)
         async with self.database.transaction() as transaction:
-            await transaction.get_for_update(EPOCHS, TABLE)
+            check_not_overtaken(self.life, await transaction.get_for_update(EPOCHS, TABLE))
             await transaction.put(EPOCHS, TABLE, {"incarnation": self.life.incarnation})
             return await transaction.scan(TABLE)
 
     def take_over(self, rows: Mapping[str, Row]) -> None:
-        """Make the rows that were read the state; KeyError when a listed market has none."""
+        """Make the rows that were read the state; KeyError when a listed market has none.
+
+        A quote that was heard while it booted stays: the prices of a row are those of its tick.
+        """
         markets = {
-            symbol: market_of_row(market, rows[symbol], self.kept)
+            symbol: taken_over(market, rows[symbol], self.kept)
             for symbol, market in self.state.markets.items()
         }
         self.state = replace(self.state, markets=markets)
@@ -236,10 +243,33 @@ def market_of_row(market: Market, row: Row, kept: Sequence[str] = KEPT) -> Marke
     )
 
 
+def taken_over(market: Market, row: Row, kept: Sequence[str] = KEPT) -> Market:
+    """A market as its row says, with the prices that were heard since the tick of that row."""
+    loaded, heard_at_ms = market_of_row(market, row, kept), market.oracle_at_ms
+    if heard_at_ms is None or heard_at_ms < row["funding_at_ms"]:
+        return loaded
+    return replace(loaded, spot_usd=market.spot_usd, usdc_price=market.usdc_price)
+
+
 def check_epoch(life: Life, epoch: int | None, held: Row | None) -> None:
     """Raise :class:`StaleEpoch` unless the epoch of some rows is the one that is held now."""
     if held is None or epoch is None or held["incarnation"] != epoch:
         raise StaleEpoch(f"{life.name} has rows of epoch {epoch}; {held} may write")
+
+
+def check_not_overtaken(life: Life, held: Row | None) -> Row:
+    """Who held the right to write until now; raise :class:`StaleEpoch` if a later incarnation does.
+
+    Whoever takes that right asks this first. An incarnation that boots for so long that its
+    successor is there before it would take the right back; then it would be asked to stop, and the
+    one that stays might never write again. Raises KeyError if nobody held it: a row that is not
+    there locks nothing, so two incarnations that come at once would both have it.
+    """
+    if held is None:
+        raise KeyError(f"there is nothing that {life.name} could lock: open the epoch first")
+    if held["incarnation"] > life.incarnation:
+        raise StaleEpoch(f"{life.name} comes after {held} has taken over")
+    return held
 
 
 def check_plausible(spec: MarketSpec, before: Row | None, row: Row) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from target_stub.chain import BLOCKS, Block
+from target_stub.cloud.market_data import StaleEpoch, check_not_overtaken
 from target_stub.cloud.oracle_feed import sleep_until_multiple
 from target_stub.cloud.retry import retrying
 from target_stub.core import Filled, FillType, SetStanding, State
@@ -73,6 +74,11 @@ def with_period_over(before: Counted, period: int) -> Counted:
     return replace(before, closed=period, volumes=volumes)
 
 
+def opening_row() -> Row:
+    """Nothing was counted yet, and nobody counts."""
+    return {"counted": Counted(), "incarnation": 0}
+
+
 class Volumes:
     """One incarnation of the count; ``counted`` is what it knows once it has hydrated."""
 
@@ -88,7 +94,10 @@ class Volumes:
         """Read what was counted, catch up, and count until asked to stop."""
         blocks = self.network.subscribe(BLOCKS)
         self.life.enter("hydrate")
-        await self.hydrate()
+        try:
+            await self.hydrate()
+        except StaleEpoch:
+            return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.follow, blocks)
             nursery.start_soon(self.close_for_ever)
@@ -98,12 +107,16 @@ class Volumes:
             nursery.cancel_scope.cancel()
 
     async def hydrate(self) -> None:
-        """Take over what the incarnation before this one has saved, and the right to write it."""
+        """Take over what the incarnation before this one has saved, and the right to write it.
+
+        Raises :class:`StaleEpoch` if a later incarnation has that right, KeyError if there is no
+        row at all.
+        """
         async for attempt in retrying():
             with attempt:
                 async with self.database.transaction() as transaction:
                     row = await transaction.get_for_update(TABLE, KEY)
-                    found = row["counted"] if row else Counted()
+                    found = check_not_overtaken(self.life, row)["counted"]
                     await transaction.put(TABLE, KEY, self.row_of(found))
         self.counted = found
 
@@ -147,7 +160,7 @@ class Volumes:
             with attempt:
                 async with self.database.transaction() as transaction:
                     row = await transaction.get_for_update(TABLE, KEY)
-                    mine = row is not None and row["written_by"] == self.life.name
+                    mine = row is not None and row["incarnation"] == self.life.incarnation
                     if mine:
                         await transaction.put(TABLE, KEY, self.row_of(after))
         if not mine:
@@ -156,7 +169,7 @@ class Volumes:
 
     def row_of(self, found: Counted) -> Row:
         """A count as it is kept, with who wrote it."""
-        return {"counted": found, "written_by": self.life.name}
+        return {"counted": found, "incarnation": self.life.incarnation}
 
     async def close_for_ever(self) -> None:
         """Close every period when it is over, or as soon as possible after that."""

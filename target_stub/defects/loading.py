@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import trio
 
-from target_stub.cloud.market_data import MarketData
+from target_stub.cloud.market_data import TOPIC, MarketData
 from target_stub.cloud.retry import retrying
 from target_stub.core import Market, MarketSpec
 from target_stub.core.mark import Averages
@@ -87,6 +87,16 @@ class ReadsUntilNoTickIsMissing(MarketData):
                 return
 
 
+class WaitsForItsPredecessor(MarketData):
+    """Hydrates right after a tick of the incarnation before it, when nothing is under way."""
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """A service is replaced while it runs, nearly always, and then it ticks once more."""
+        async for _ in self.network.subscribe(TOPIC):
+            break
+        await super().begin(nursery)
+
+
 class FallsBackOnItsOwnParameters(MarketData):
     """Takes the parameters of the chain, or its own if the chain does not answer in time."""
 
@@ -158,6 +168,19 @@ BUGS: Mapping[str, Bug] = {
         family="recompute-retry loop without bound",
         budget=50,
         replaces={MarketData: ReadsUntilNoTickIsMissing},
+        since=2,
+    ),
+    "waits_for_predecessor": Bug(
+        text="market data waits for a tick of the incarnation before it, which may be gone",
+        breaks="recovery_completes",
+        incident=(
+            "Coinbase, 7 May 2026: recovery waited for what had to be there at startup and was "
+            "not, until the code was changed"
+        ),
+        family="waits for somebody who is gone",
+        budget=100,
+        also=("finishes_within_limits",),
+        replaces={MarketData: WaitsForItsPredecessor},
         since=2,
     ),
     "own_parameters": Bug(

@@ -64,6 +64,22 @@ def test_after_the_first_violation_a_run_is_first_in_first_out() -> None:
     assert run.history[-1].step > broken_at
 
 
+def test_a_history_knows_from_when_on_the_order_was_fair() -> None:
+    async def story(world: World) -> None:
+        lanes = [world.start_client(f"{s} s", trio.sleep, s) for s in (1, 3, 4)]
+        for lane in lanes:
+            await world.finished(lane)
+
+    def late(options: Sequence[Option], step: int) -> int:
+        clock = [place for place, option in enumerate(options) if "-> 3000 ms" in option.label]
+        return clock[0] if clock else 0
+
+    assert run_of(told(story)).history.fair_from_ms == 0
+    run = run_of(told(story), late)
+    assert [deviation.at_ms for deviation in run.deviations] == [0]
+    assert run.history.fair_from_ms == 3_000
+
+
 def test_a_run_can_end_at_its_first_violation() -> None:
     run = execute(TURNS, seed=1, choose=last, until_violation=True, digested=True)
     assert run.steps == run.violations[0].step

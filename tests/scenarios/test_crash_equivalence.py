@@ -5,23 +5,26 @@ The whole sweep, every restart at every step, is one command: docs/crash-equival
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from random import Random
 
 import pytest
 
-from harness.engine import Run, campaign, execute
+from harness.engine import UNFAIR_SHARE, Run, campaign, execute
 from harness.equivalence import RULE, VACUITY, Equivalence
 from harness.history import Event
 from harness.invariants import NOTHING_TO_JUDGE
+from harness.schedule.choices import Chooser, Option
 from harness.schedule.strategies.protocol import Seen, Strategy
 from harness.schedule.strategies.sweep import sweep, sweep_twice
 from harness.world.world import World
 from scenarios import crash_equivalence as module
 from scenarios.crash_equivalence import (
+    FAIR_S,
     MILESTONES,
     RESTARTS,
+    WORK_S,
     TwinnedExchange,
     crash_equivalence,
     open_exchange,
@@ -94,12 +97,53 @@ def test_after_crashes_all_over_a_run_the_exchange_is_what_it_would_have_been(
         assert not run.unknown, (run.token, run.unknown)
         assert run.judged[VACUITY] == 1
         assert all(run.reached[f"{milestone} after a restart"] for milestone in MILESTONES)
+        assert run.history.fair_from_ms is not None
+        assert run.ended_at_ms <= max(WORK_S * 1000, run.history.fair_from_ms) + FAIR_S * 1000
         struck |= {each.taken for each in run.deviations if each.kind == "fault"}
         twice += len(run.deviations) == faults
     assert twice > 30
     services = {service for service in RESTARTS if any(service in fault for fault in struck)}
     assert services == set(RESTARTS)
     assert any("in recovery" in fault for fault in struck) == (faults == 2)
+
+
+def overtaken(service: str, *, after: str = "", steps: int = 150) -> Chooser:
+    """Replace a service while it boots, after some step of it; meanwhile it waits for so long."""
+    first, restart = f"{service}#1", f"nemesis: rolling restart of {service}"
+    reached, struck = not after, 0
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        nonlocal reached, struck
+        if not reached:
+            reached = options[0].lane == first and after in options[0].label
+        elif not struck:
+            for place, option in enumerate(options):
+                if option.label == restart:
+                    struck = step
+                    return place
+        elif step < struck + steps:
+            return next((place for place, each in enumerate(options) if each.lane != first), 0)
+        return 0
+
+    return choose
+
+
+@pytest.mark.parametrize(
+    ("service", "after"),
+    [("market_data", ""), ("matching", ""), ("volumes", ""), ("volumes", "get for update")],
+)
+def test_who_boots_so_long_that_his_successor_is_there_takes_nothing_back(
+    service: str, after: str
+) -> None:
+    run = execute(crash_equivalence, seed=1, choose=overtaken(service, after=after))
+    ready = [event.lane for event in run.history if event.after == "ready"]
+    assert (f"{service}#1" in ready) == bool(after)
+    assert f"{service}#2" in ready
+    assert not run.violations and not run.unknown, run.token
+
+
+def test_a_run_may_last_as_long_as_a_fair_order_needs_after_an_unfair_one() -> None:
+    assert crash_equivalence.time_max_s * (1 - UNFAIR_SHARE) > WORK_S + FAIR_S
 
 
 def test_every_twin_is_fed_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:

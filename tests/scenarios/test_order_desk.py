@@ -226,12 +226,12 @@ class Life:
     incarnation: int
 
 
-def in_world(story: Any) -> Any:
+def in_world(story: Any, *, opened: bool = True) -> Any:
     """Run a story on a database until it ends; its result."""
     with Simulation(seed=1) as simulation:
         world = World(simulation, seed=1)
         database = world.database()
-        database.load(EPOCHS, {TABLE: {"incarnation": 0}})
+        database.load(EPOCHS, {TABLE: {"incarnation": 0}} if opened else {})
         lane = simulation.spawn("story", story, database)
         while not lane.finished:
             simulation.apply(simulation.options()[0])
@@ -261,6 +261,14 @@ def test_only_the_newest_incarnation_writes_the_journal() -> None:
         return [command.id for command in await third.take_over()]
 
     assert in_world(story) == ["one", "two", "three"]
+
+
+def test_who_finds_no_epoch_to_lock_takes_over_nothing() -> None:
+    async def story(database: Any) -> None:
+        await Journal(Life("matching#1", 1), database).take_over()  # type: ignore[arg-type]
+
+    with pytest.raises(KeyError, match="open the epoch first"):
+        in_world(story, opened=False)
 
 
 def test_a_journal_with_a_gap_is_refused() -> None:

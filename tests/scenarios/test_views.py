@@ -218,9 +218,10 @@ class Quick:
     ready_ms_max = 1_000
 
 
-def tell(*told: tuple[int, str, str, str]) -> History:
+def tell(*told: tuple[int, str, str, str], fair_from_ms: int | None = 0) -> History:
     """A history of time, kind, resource and phase."""
     history = History()
+    history.fair_from_ms = fair_from_ms
     for step, (at_ms, kind, resource, after) in enumerate(told):
         history.append(Event(step, at_ms, "dex#2", kind, "scan", resource=resource, after=after))
     return history
@@ -240,6 +241,19 @@ def test_a_recovery_may_read_a_few_times_and_has_to_come_to_its_end() -> None:
         check(tell(BOOT, READ, (2_000, "read", "database/rows/*", "")))
     with pytest.raises(Broken, match=r"was not ready 1\.5 s later"):
         check(tell(BOOT, (1_500, "phase", "dex#2", "ready")))
+
+
+def test_the_time_in_which_the_order_was_unfair_does_not_count() -> None:
+    check = recovery_completes(Quick()).check
+    late = (2_500, "phase", "dex#2", "ready")
+    for fair_from_ms in (1_500, 2_500, None):
+        assert check(tell(BOOT, late, fair_from_ms=fair_from_ms)) is None
+    with pytest.raises(Broken, match=r"was not ready 2\.5 s later"):
+        check(tell(BOOT, late, fair_from_ms=1_499))
+    still = (9_000, "read", "database/rows/*", "")
+    with pytest.raises(Broken, match="was not ready 9 s later"):
+        check(tell(BOOT, READ, still, fair_from_ms=7_999))
+    assert check(tell(BOOT, READ, still, fair_from_ms=8_000)) is NOTHING_TO_JUDGE
 
 
 def test_what_is_ready_may_read_as_often_as_it_likes() -> None:

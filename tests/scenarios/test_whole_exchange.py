@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from harness.engine import execute
-from scenarios.whole_exchange import RESTARTS, whole_exchange
+from harness.schedule.choices import Option
+from harness.world.world import World
+from scenarios import whole_exchange as module
+from scenarios.whole_exchange import RESTARTS, open_exchange, whole_exchange
+from scenarios.whole_services import WholeExchange
+from target_stub.cloud.journal import TABLE
+from target_stub.core import FollowChain, Mode, SetMode
 from tests.scenarios.searches import runs
 
 
@@ -30,3 +38,33 @@ def test_the_default_search_accuses_nobody_and_reaches_every_mark() -> None:
         len({lane.partition("#")[0] for lane in restarted if not lane.endswith("#1")})
         >= len(RESTARTS) - 2
     )
+
+
+def struck_when_the_mode_is_set(options: Sequence[Option], step: int) -> int:
+    """First in first out, but matching crashes when the operator sets the mode."""
+    if options[0].label == "operator: deliver mode.set":
+        for place, option in enumerate(options):
+            if option.label == "nemesis: crash restart of matching":
+                return place
+    return 0
+
+
+@pytest.mark.parametrize("guards", ["mode_gate", "none"])
+def test_who_is_down_when_the_mode_is_told_knows_it_only_if_the_chain_does(
+    guards: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[WholeExchange] = []
+
+    def kept(world: World) -> WholeExchange:
+        opened.append(open_exchange(world))
+        return opened[-1]
+
+    monkeypatch.setattr(module, "open_exchange", kept)
+    run = execute(
+        whole_exchange, seed=1, choose=struck_when_the_mode_is_set, variant={"guards": guards}
+    )
+    assert run.restarts == 1
+    journal = [row["command"] for row in opened[0].database.table(TABLE).values()]
+    modes = [each.mode for each in journal if isinstance(each, FollowChain | SetMode) and each.mode]
+    assert Mode.CANCEL_ONLY in modes
+    assert (Mode.MAINTENANCE in modes) == (guards == "mode_gate")
