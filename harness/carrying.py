@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.engine import Run, campaign, check_trustworthy, execute, follow
+from harness.errors import UsageError
+from harness.replay import unused
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Deviation, Option, Schedule
 
@@ -19,6 +21,36 @@ STRIKES = "nemesis: "
 #: What a label means in both scenarios; empty if only one of them has such a step, which may be a
 #: timer only if nobody but that scenario's own machinery waits for it.
 Kin = Callable[[str], str]
+_kin: dict[str, dict[str, Kin]] = {}
+
+
+def kindred(one: Scenario, other: Scenario, *, kin: Kin) -> None:
+    """Declare that two scenarios tell one story, so that a schedule of each fits the other."""
+    _kin.setdefault(one.name, {})[other.name] = kin
+    _kin.setdefault(other.name, {})[one.name] = kin
+
+
+def kin_of(source: str, into: str) -> Kin:
+    """What labels mean in both of two scenarios; :class:`UsageError` if nobody has said it."""
+    known = _kin.get(source, {})
+    if not known:
+        raise UsageError(
+            f"nobody has said what the steps of {source} are in another scenario; declare it where "
+            f"{into} is: harness.carrying.kindred(one, other, kin=...)"
+        )
+    if into not in known:
+        others = ", ".join(sorted(known))
+        raise UsageError(f"{into} does not tell the story of {source}; that is told by: {others}")
+    return known[into]
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A step that went although another one was ``wanted`` next: nothing that was wanted could."""
+
+    step: int
+    label: str
+    wanted: str
 
 
 @dataclass(slots=True)
@@ -27,15 +59,13 @@ class Carrier:
 
     What only this scenario has goes as soon as it can, unless it need not happen. Of what both
     have, the one that went first over there goes; faults and orphans only if they struck there.
-    Where nothing that went there can go here, the first option does, and ``diverged`` says so.
+    Where nothing that went there can go here, the first option does, and is a stray.
     """
 
     kin: Kin
     #: What went over there and has not gone here, in its order.
     wanted: list[str]
-    diverged: bool = False
-    #: What was taken though it was not wanted, by its label.
-    strayed: list[str] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
 
     def __call__(self, options: Sequence[Option], step: int) -> int:
         """The option to take."""
@@ -49,8 +79,7 @@ class Carrier:
             del self.wanted[place]
             return index
         if self.wanted:
-            self.diverged = True
-            self.strayed.append(options[0].label)
+            self.strays.append(Stray(step, options[0].label, self.wanted[0]))
         return 0
 
     def _means(self, option: Option) -> str:
@@ -67,22 +96,26 @@ class Carried:
     """What became of a schedule in another scenario.
 
     ``source`` is the run over there, up to its first violation that of which ``shared`` steps have
-    kin. ``diverged`` says that the order could not be kept everywhere; ``left`` are the kin that
-    never went here, ``strayed`` the labels of what went instead.
+    kin. ``strays`` are the steps at which its order could not be kept, ``left`` the kin that never
+    went here.
     """
 
     source: Run
     run: Run
     shared: int
-    diverged: bool
+    strays: tuple[Stray, ...]
     left: tuple[str, ...]
-    strayed: tuple[str, ...]
 
     @property
     def same_bug(self) -> bool:
         """Whether both runs break the same rule first."""
         broken = [run.violations[0].invariant for run in (self.source, self.run) if run.violated]
         return len(broken) == 2 and broken[0] == broken[1]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the order is another one; what a rule that breaks cut short is not."""
+        return bool(self.strays or (self.left and not self.run.violated))
 
 
 def carry(
@@ -95,9 +128,11 @@ def carry(
 ) -> Carried:
     """Run a schedule where it comes from, and then in another scenario with the same seed.
 
-    Guards and bug are those of the schedule. Raises what :func:`~harness.engine.follow` raises if
-    the schedule does not fit any more, and what a run that cannot be judged raises.
+    Guards and bug are those that the schedule has over there. Raises
+    :class:`~harness.engine.Misfit` if it does not fit there any more, :class:`UsageError` if the
+    other scenario does not know its guards or bug, and what a run that cannot be judged raises.
     """
+    variant = translated(schedule, source, into)
     with campaign():
         first = execute(
             source,
@@ -107,6 +142,8 @@ def carry(
             recorded=True,
         )
         check_trustworthy(first)
+        if (misfit := unused(schedule, deviations, first)) is not None:
+            raise misfit
         until = first.violations[0].step if first.violated else first.steps
         wanted = shared(first.taken[:until], kin)
         carrier = Carrier(kin, list(wanted))
@@ -114,12 +151,16 @@ def carry(
         def clocked(now_ms: Callable[[], int]) -> Chooser:
             return carrier
 
-        run = execute(
-            into, seed=schedule.seed, clocked=clocked, variant=schedule.variant, digested=True
-        )
+        run = execute(into, seed=schedule.seed, clocked=clocked, variant=variant, digested=True)
         check_trustworthy(run)
-    left = tuple(carrier.wanted)
-    return Carried(first, run, len(wanted), carrier.diverged, left, tuple(carrier.strayed))
+    return Carried(first, run, len(wanted), tuple(carrier.strays), tuple(carrier.wanted))
+
+
+def translated(schedule: Schedule, source: Scenario, into: Scenario) -> dict[str, str]:
+    """The variant by which a scenario has the guards and the bug of a schedule of another one."""
+    guards, bug = source.settings_of(schedule.variant)
+    others = {key: value for key, value in schedule.variant.items() if key not in ("guards", "bug")}
+    return {**others, **into.variant(guards=".".join(sorted(guards)), bug=bug or "none")}
 
 
 def shared(labels: Sequence[str], kin: Kin) -> tuple[str, ...]:

@@ -138,6 +138,7 @@ def _replay_parser() -> _Parser:
     parser.add_argument("--times", type=int, default=3, metavar="N", help="how often (3)")
     parser.add_argument("--continue", action="store_true", dest="go_on", help="past a misfit")
     parser.add_argument("--step", action="store_true", help="walk it forward and back")
+    parser.add_argument("--as", dest="into", metavar="SCENARIO", help="one of the same story")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII only")
     return parser
 

@@ -109,7 +109,7 @@ def _replay(
             except Misfit as misfit:
                 return Replayed(schedule, DIVERGED, misfit=misfit)
             check_trustworthy(run)
-            if not misfits and (lost := _unused(schedule, deviations, run)) is not None:
+            if not misfits and (lost := unused(schedule, deviations, run)) is not None:
                 if not go_on:
                     return Replayed(schedule, DIVERGED, run=run, misfit=lost)
                 misfits.append(lost)
@@ -192,7 +192,7 @@ def _moved(name: StepName, later: Mapping[str, int]) -> StepName:
     return replace(name, occurrence=name.occurrence + later.get(name.label, 0))
 
 
-def _unused(schedule: Schedule, deviations: Sequence[Deviation], run: Run) -> Misfit | None:
+def unused(schedule: Schedule, deviations: Sequence[Deviation], run: Run) -> Misfit | None:
     """The first choice that a run could not make: its step was not reached, or left no choice.
 
     After a violation a run is first-in-first-out, so choices that come later are not missed.

@@ -10,13 +10,16 @@ import sys
 from importlib import util
 from pathlib import Path
 
+from harness.carrying import kindred
 from harness.errors import UsageError
 from harness.live.launching import IMPORTED
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.world import LiveWorld
 from scenarios.blast_radius import blast_radius
 from scenarios.january import JANUARY, REDUCED, Cast
-from scenarios.paradex import RESTARTS, conservation_note
+from scenarios.paradex import RESTARTS, conservation_note, paradex
+from scenarios.paradex_reduced import paradex_reduced
+from scenarios.real.kin import kin
 from scenarios.real.records import LiveRecords, opening_sql
 from scenarios.real.view import live_view
 from scenarios.records import MUST_REACH
@@ -131,3 +134,7 @@ def paradex_reduced_live(world: LiveWorld) -> None:
     records = deploy(world, REDUCED, name="reduced", services=services)
     world.until("outside")
     judge(world, records)
+
+
+kindred(paradex, paradex_live, kin=kin)
+kindred(paradex_reduced, paradex_reduced_live, kin=kin)

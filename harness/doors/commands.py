@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.confirmation import smaller
+from harness.doors.carried import carried_over
 from harness.doors.output import say, tell, wants_ascii
 from harness.doors.reference import resolve
 from harness.doors.registry import NO_SCENARIO, load_scenarios, named
@@ -115,6 +116,8 @@ def replay_command(options: Namespace) -> int:
     """Run recorded schedules again."""
     if options.times < 1:
         raise UsageError(f"--times must be 1 or more, not {options.times}")
+    if options.into is not None and options.go_on:
+        raise UsageError("--continue is for a schedule's own scenario; leave it or --as away")
     scenarios = load_scenarios(load_settings())
     targets = [resolve(reference) for reference in options.references]
     codes = [_replay_one(target, scenarios, options) for target in targets]
@@ -125,18 +128,17 @@ def _replay_one(
     target: Finding | Schedule, scenarios: Mapping[str, Scenario], options: Namespace
 ) -> int:
     scenario = named(target.scenario, scenarios)
-    done = rerun(
-        target,
-        scenario,
-        times=options.times,
-        go_on=options.go_on,
-        ascii=wants_ascii(options.ascii),
-    )
+    ascii = wants_ascii(options.ascii)
+    if options.into is None:
+        done = rerun(target, scenario, times=options.times, go_on=options.go_on, ascii=ascii)
+    else:
+        source, scenario = scenario, named(options.into, scenarios)
+        done = carried_over(target, source, scenario, times=options.times, ascii=ascii)
     if options.step and done.run is not None:
         _walk(done.run, scenario)
     elif done.report:
         say(done.report)
-    if done.verdict and done.code != 3:
+    if done.verdict and (done.code != 3 or not done.report):
         say(done.verdict)
     return done.code
 

@@ -6,7 +6,7 @@ rules have every state of the chain, and what the node said of each is compared 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import UntrustworthyError
 from harness.history import Event, Told
@@ -21,7 +21,14 @@ from target_stub.real.codec import decode, encode
 from target_stub.real.schema import BLOCKS, RESTARTS
 
 DATABASE = "database"
-_BLOCKS = f"select id, fork, height, at_ms, command, events from {BLOCKS} where id > %d order by id"
+#: All that is asked after a step, in one question: what a row of the answer is, and its columns.
+_ROW, _ORDER, _BLOCK = "row", "order", "block"
+_NEWS = (
+    f"select '{_ROW}', key, row from stored.{TABLE} order by key; "
+    f"select '{_ORDER}', id, service, kind from {RESTARTS} where id > %d order by id; "
+    f"select '{_BLOCK}', id, fork, height, at_ms, command, events from {BLOCKS} "
+    "where id > %d order by id"
+)
 
 
 class LiveTables:
@@ -47,7 +54,8 @@ class LiveRecords(Records):
         self._told: list[Told] = []
         self._read: list[Told] = []
         self._last_block = 0
-        self._rows = encode(cast.rows)
+        #: The rows of the markets as they were last read, each as its text.
+        self._rows = {key: encode(row) for key, row in cast.rows.items()}
         super().__init__(
             spec=JANUARY_2026,
             markets=cast.markets,
@@ -96,40 +104,50 @@ class LiveRecords(Records):
         """What is new in the database, after what was read before that."""
         done, self._read = self._read, []
         yield from done
-        yield from self._read_rows()
-        self._read_orders()
-        for number, fork, height, at_ms, command, events in self.world.query(
-            _BLOCKS % self._last_block
-        ):
-            self._last_block, self._now_ms = int(number or 0), int(at_ms or 0)
-            self.chain.submit(decode(command or ""))
-            block = self.chain.blocks[-1]
-            if (f"{block.fork}", f"{block.height}", encode(block.events)) != (fork, height, events):
-                raise UntrustworthyError(
-                    f"the chain's node has made of {block} something else than its log says"
-                )
-        told, self._told = self._told, []
-        yield from told
+        rows: dict[str, str] = {}
+        blocks: list[Sequence[str]] = []
+        for what, *columns in self.world.query(_NEWS % (self._last_restart, self._last_block)):
+            told = [column or "" for column in columns]
+            if what == _ROW:
+                rows[told[0]] = told[1]
+            elif what == _ORDER:
+                self._last_restart = int(told[0])
+                self.world.restart(told[1], told[2])
+            else:
+                blocks.append(told)
+        yield from self._compare(rows)
+        for block in blocks:
+            self._carry_out(block)
+        said, self._told = self._told, []
+        yield from said
 
-    def _read_orders(self) -> None:
-        """Obey the operator."""
-        orders = f"select id, service, kind from {RESTARTS} where id > {self._last_restart}"
-        for number, service, kind in self.world.query(f"{orders} order by id"):
-            self._last_restart = int(number or 0)
-            self.world.restart(service or "", kind or "")
-
-    def _read_rows(self) -> Iterator[Told]:
-        before, rows = self.versions[-1], self.database.table(TABLE)
-        text = encode(rows)
-        if text == self._rows:
+    def _compare(self, rows: Mapping[str, str]) -> Iterator[Told]:
+        """What has changed of the rows of the markets."""
+        known, self._rows = self._rows, dict(rows)
+        if rows == known:
             return
-        self._rows = text
-        for symbol, row in rows.items():
+        before = self.versions[-1]
+        now = {
+            symbol: before[symbol] if known.get(symbol) == text else decode(text)
+            for symbol, text in rows.items()
+        }
+        for symbol, row in now.items():
             if row != before.get(symbol):
-                self.observe_rows(symbol, rows, row["written_by"])
+                self.observe_rows(symbol, now, row["written_by"])
                 place = f"{DATABASE}/{TABLE}/{symbol}"
                 index, old = row["funding_index"], before[symbol]["funding_index"]
                 yield Told("put all", place, row, old, index, peer=DATABASE)
+
+    def _carry_out(self, logged: Sequence[str]) -> None:
+        """Make the next block of the chain here, too; it must be what the chain's node has made."""
+        number, fork, height, at_ms, command, events = logged
+        self._last_block, self._now_ms = int(number), int(at_ms)
+        self.chain.submit(decode(command))
+        block = self.chain.blocks[-1]
+        if (f"{block.fork}", f"{block.height}", encode(block.events)) != (fork, height, events):
+            raise UntrustworthyError(
+                f"the chain's node has made of {block} something else than its log says"
+            )
 
 
 def opening_sql(cast: Cast) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.carrying import Carrier, carry, shared
+from harness.carrying import Carrier, Stray, carry, kin_of, shared
 from harness.live import servers
 from harness.schedule.choices import FAULT, OPERATION, TIMER, Option, Schedule
 from scenarios.live_paradex import paradex_reduced_live
@@ -81,12 +81,11 @@ def test_the_order_is_kept_and_what_is_missing_is_passed_over_and_said() -> None
     assert carrier([Step("a"), Step("OWN"), Step("f", FAULT)], 2) == 1, "nobody else has it"
     assert carrier([Step("a", TIMER), Step("f", FAULT)], 3) == 0
     assert carrier([Step("d"), Step("f", FAULT)], 4) == 1
-    before = carrier.diverged
+    before = [*carrier.strays]
     assert carrier([Step("d"), Step("e"), Step("f", FAULT)], 5) == 0
-    assert (before, carrier.diverged) == (False, True)
-    assert carrier.strayed == ["d"] and carrier.wanted == ["c"]
+    assert (before, carrier.strays) == ([], [Stray(5, "d", "c")]) and carrier.wanted == ["c"]
     assert carrier([Step("d"), Step("c")], 6) == 1
-    assert carrier([Step("f", FAULT)], 7) == 0 and carrier.strayed == ["d"], "all has gone"
+    assert carrier([Step("f", FAULT)], 7) == 0 and len(carrier.strays) == 1, "all has gone"
 
 
 def test_a_fault_that_goes_on_for_several_steps_strikes_once() -> None:
@@ -94,11 +93,16 @@ def test_a_fault_that_goes_on_for_several_steps_strikes_once() -> None:
     assert shared(told, kin) == ("crash restart of risk",)
 
 
+def test_whoever_declared_them_the_incident_and_its_sister_are_kin() -> None:
+    for name in ("paradex-2026-01-19", "paradex-reduced"):
+        assert kin_of(name, f"{name}-live") is kin_of(f"{name}-live", name) is kin
+
+
 @live
 def test_a_finding_of_the_simulation_is_the_same_bug_live() -> None:
     found = Schedule.parse("paradex-reduced@7:16=2")
     done = carry(found, paradex_reduced, paradex_reduced_live, kin=kin)
-    assert done.same_bug and not done.diverged and not done.left and not done.strayed
+    assert done.same_bug and not done.diverged and not done.left
     assert done.run.violations[0].message == done.source.violations[0].message
     assert done.shared > 20 and done.run.schedule.choices, "it is not first-in-first-out there"
 
@@ -107,5 +111,5 @@ def test_a_finding_of_the_simulation_is_the_same_bug_live() -> None:
 def test_a_finding_of_real_processes_is_the_same_bug_in_the_simulation() -> None:
     found = Schedule.parse("paradex-reduced-live@7:17=3")
     done = carry(found, paradex_reduced_live, paradex_reduced, kin=kin)
-    assert done.same_bug and not done.diverged and not done.left and not done.strayed
+    assert done.same_bug and not done.diverged and not done.left
     assert done.run.violations[0].message == done.source.violations[0].message
