@@ -328,10 +328,9 @@ def session_members(*leaders: int) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     names = [each for each in os.listdir("/proc") if each.isdecimal()] if leaders else []
     for pid in sorted(map(int, names)):
-        with contextlib.suppress(OSError, IndexError):
-            words = _read(f"/proc/{pid}/stat").rsplit(b") ", 1)[1].split()
-            session = int(words[3])
-            if session in leaders and pid != session and words[0] not in (b"Z", b"X"):
+        with contextlib.suppress(OSError):
+            session = os.getsid(pid)
+            if session in leaders and pid != session and state_of(pid) not in (b"Z", b"X", b""):
                 found.setdefault(session, []).append(pid)
     return found
 
