@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UntrustworthyError
@@ -32,6 +33,7 @@ class Client:
 
     def __init__(self, place: Path, database: str, *, user: str = "postgres") -> None:
         self._buffer = bytearray()
+        self._ordered = 0
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(QUERY_WAIT_S)
         try:
@@ -52,9 +54,37 @@ class Client:
 
     def query(self, sql: str) -> list[Row]:
         """The rows of a query, as text in PostgreSQL's notation."""
-        words = sql.encode() + b"\0"
-        self._socket.sendall(b"Q" + struct.pack(">I", len(words) + 4) + words)
-        return list(rows_of(self._answer()))
+        return self.queries([sql])[0]
+
+    def queries(self, sqls: Sequence[str]) -> list[list[Row]]:
+        """The rows of several queries, each on its own, asked all at once."""
+        before = self._ordered
+        self.order(*sqls)
+        return self.ordered()[before:]
+
+    def order(self, *sqls: str) -> None:
+        """Ask now for what is wanted later; whatever is asked next comes after it."""
+        words = [sql.encode() + b"\0" for sql in sqls]
+        data = b"".join(b"Q" + struct.pack(">I", len(each) + 4) + each for each in words)
+        self._ordered += len(sqls)
+        self._socket.sendall(data)
+
+    def ordered(self, count: int | None = None) -> list[list[Row]]:
+        """The rows of what was ordered and has not been answered yet, or of the first of it.
+
+        Whatever is refused, all the rest is heard.
+        """
+        found: list[list[Row]] = []
+        refused = None
+        for _ in range(self._ordered if count is None else count):
+            self._ordered -= 1
+            try:
+                found.append(list(rows_of(self._answer())))
+            except ServerError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+        return found
 
     def close(self) -> None:
         """Say goodbye."""

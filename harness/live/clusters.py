@@ -197,8 +197,8 @@ class OwnDatabases:
         self._cluster = cluster
         self._databases = Databases(cluster.primary.place, cluster.primary.control)
 
-    def take(self, schema: str) -> Database:
-        """The database as this SQL makes it."""
+    def take(self, schema: str, *, waits: bool = True) -> Database:
+        """The database as this SQL makes it, with everything on disk."""
         primary = self._cluster.primary
         primary.let_go()
         self._databases.control = primary.control

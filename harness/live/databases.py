@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import UntrustworthyError, UsageError
 from harness.live import catalogue
 from harness.live.client import Client, ServerError
+from harness.live.greeted import Greeted
 from harness.live.sql import Reader
 
 #: Where the copies are.
@@ -54,8 +55,15 @@ class Database:
     client: Client
     put_back: str
     shape: str
+    #: The connections that wait for services.
+    greeted: Greeted
     #: What is known of SQL here; the catalogue is asked once.
     reader: Reader
+
+    def close(self) -> None:
+        """Close all our connections to it."""
+        self.greeted.close()
+        self.client.close()
 
 
 class Databases:
@@ -66,34 +74,49 @@ class Databases:
         self.control = control
         self._count = 0
         self._idle: dict[str, list[Database]] = {}
+        self._latest: Database | None = None
 
-    def take(self, schema: str) -> Database:
-        """A database as this SQL makes it."""
+    def take(self, schema: str, *, waits: bool = True) -> Database:
+        """A database as this SQL makes it.
+
+        Without ``waits`` it may still be being put back: its client answers when that is done.
+        """
+        database = self._kept(schema) or self._make(schema)
+        if self._latest is not None and self._latest is not database:
+            self._latest.greeted.close()  # there is no room in a server for those of all
+        self._latest = database
+        if waits:
+            database.client.ordered()
+        return database
+
+    def _kept(self, schema: str) -> Database | None:
         for database in self._idle.pop(schema, []):
-            if _shape(database.client) == database.shape:
-                database.client.query(database.put_back)
+            (rows,) = database.client.ordered(1)
+            if rows[0][0] == database.shape:
                 return database
             self._drop(database)
-        return self._make(schema)
+        return None
 
     def give_back(self, schema: str, database: Database) -> None:
-        """A run is over: end its connections, and keep the database for the next one."""
+        """A run is over: end its connections, and put the database back for the next one."""
         deadline = time.monotonic() + LEAVE_WAIT_S
+        keep = ",".join(map(str, database.greeted.processes()))
         others = (
-            "select pg_terminate_backend(pid) from pg_stat_activity "
-            f"where datname = '{database.name}' and pid <> pg_backend_pid()"
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = "
+            f"'{database.name}' and pid <> pg_backend_pid() and pid <> all('{{{keep}}}')"
         )
         while database.client.query(others):
             if time.monotonic() > deadline:
                 raise UntrustworthyError(f"connections to {database.name} do not end")
             time.sleep(0.001)
+        database.client.order(_SHAPE, database.put_back)
         self._idle.setdefault(schema, []).append(database)
 
     def close(self) -> None:
         """Close our own connections; the databases go with the server."""
         for databases in self._idle.values():
             for database in databases:
-                database.client.close()
+                database.close()
         self._idle.clear()
 
     def _make(self, schema: str) -> Database:
@@ -105,13 +128,14 @@ class Databases:
             if schema.strip():
                 _execute(client, schema)
             put_back, reader = _copied(client), Reader(catalogue.ask(client))
-            return Database(name, client, put_back, _shape(client), reader)
+            greeted = Greeted(self._place, client)
+            return Database(name, client, put_back, _shape(client), greeted, reader)
         except BaseException:
             client.close()
             raise
 
     def _drop(self, database: Database) -> None:
-        database.client.close()
+        database.close()
         self.control.query(f"drop database {database.name} with (force)")
 
 

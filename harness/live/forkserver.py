@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import ctypes
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
@@ -109,7 +110,8 @@ def prepare(path: str, *, with_own: bool) -> str:
     """Import and compile what can be; whoever starts threads by that cannot be forked."""
     files, modules = surveyed(path, with_own=with_own)
     compile_once(files)
-    for name in modules:
+    # Whoever connects to an address that is text imports this, and nobody says so beforehand.
+    for name in ("encodings.idna", *modules):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     threads = len(os.listdir("/proc/self/task"))
@@ -169,6 +171,8 @@ def main() -> tuple[str, str]:
     with_own = own_too == "own"
     refused = prepare(path, with_own=with_own) if path else f"there is no module {name}"
     link.send(json.dumps({"refused": refused}).encode())
+    gc.collect()
+    gc.freeze()  # whoever collects in a child would copy every page of ours that it looks at
     job = serve(link)
     link.close()
     become(job, holding.hold_sleeps)

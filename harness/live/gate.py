@@ -26,6 +26,8 @@ from harness.live.wire import cancelled_backend
 
 #: How many connections one incarnation may have at a time.
 CONNECTIONS_MAX = 40
+#: The numbers that select(2) can wait for are below it.
+_SELECTED_MAX = 1024
 
 
 class Gate:
@@ -96,6 +98,9 @@ class Gate:
 
     def pump(self, wait_s: float = 0.0) -> bool:
         """Move what can be moved, waiting so long for the first of it; whether anything was."""
+        if wait_s and self._epoll.fileno() < _SELECTED_MAX:
+            select.select((self._epoll,), (), (), wait_s)  # epoll itself counts in milliseconds
+            wait_s = 0.0
         events = self._epoll.poll(wait_s)
         for number, mask in sorted(events):
             handler = self._handlers.get(number)
@@ -161,6 +166,8 @@ class Gate:
                 requests = lane.talk.feed_client(data)
             except WireError as error:
                 raise WireError(f"{lane.name}: {error}") from None
+            if lane.peer.ahead is not None:
+                lane.peer.ahead.notice(requests)
             lane.take([each for each in requests if not self._has_passed(lane, each)])
             return
         self._forget(stream.socket.fileno())
@@ -176,7 +183,11 @@ class Gate:
             return False
         said, asked = beginning
         self._send(lane.client, said)
-        if asked:
+        ahead = lane.peer.ahead
+        if asked and ahead and lane.server is None and (end := ahead.take(asked)):
+            lane.attach(end)
+            self._watch(end.fileno(), partial(self._from_server, lane))
+        elif asked:
             self._send(self._server_of(lane), asked)
         return True
 
@@ -295,6 +306,8 @@ class Gate:
             self._forget(lane.server.socket.fileno())
             lane.server.close()
             lane.server = None
+            if lane.backend is not None:
+                self._watch(lane.backend, partial(self._backend_ended, lane))
 
     def hang_up(self, lane: Lane) -> None:
         """Close both ends of a lane."""
@@ -351,14 +364,12 @@ class Gate:
         self._epoll.close()
         self.sockets.close()
 
-    def backends_gone(self, lanes: list[Lane]) -> bool:
-        """Whether the server has ended its side of lanes that were left; if so, forget them."""
-        gone = True
-        for lane in lanes:
-            if lane.server is None and lane.backend is not None:
-                if quiescence.has_ended(lane.backend):
-                    lane.forget_backend()
-                    self.version += 1  # its locks are free now: who waited has to be asked again
-                else:
-                    gone = False
-        return gone
+    def _backend_ended(self, lane: Lane, mask: int) -> None:
+        """The server has ended its side of a lane that was left: its locks are free now."""
+        assert lane.backend is not None
+        self._forget(lane.backend)
+        lane.forget_backend()
+
+    def backends_gone(self) -> bool:
+        """Whether the server has ended its side of all lanes that were left."""
+        return all(lane.server is not None or lane.backend is None for lane in self.lanes)

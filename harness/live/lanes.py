@@ -160,11 +160,16 @@ class Lane:
 
     def connect(self) -> Stream:
         """Open the other side; raises :class:`OSError` if nobody is there."""
-        end, self.server_process = self.peer.connect()
+        self.attach(*self.peer.connect())
+        assert self.server is not None
+        return self.server
+
+    def attach(self, end: socket.socket, process: Process | None = None) -> None:
+        """This is the other side, with a watched process behind it or none."""
+        self.server_process = process
         if end.family == socket.AF_INET:
             self.server_ports = end.getpeername()[1], end.getsockname()[1]
         self.server = Stream(end)
-        return self.server
 
     def note_backend(self) -> None:
         """The server has said which process of it serves this lane: remember it beyond its end."""

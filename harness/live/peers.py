@@ -6,6 +6,7 @@ from functools import partial
 
 from harness.live import companions
 from harness.live.clusters import Cluster
+from harness.live.databases import Database
 from harness.live.gate import Gate
 from harness.live.incarnations import Incarnations
 from harness.live.lanes import DATABASE, Lane
@@ -16,9 +17,11 @@ from harness.live.wire import Conversation
 from harness.live.world import LiveWorld
 
 
-def database_peer(server: Server | Cluster, database: str) -> Peer:
-    """How services ask PostgreSQL."""
-    return Peer(DATABASE, partial(Conversation, database), lambda: (server.connect(), None))
+def database_peer(server: Server | Cluster, database: Database) -> Peer:
+    """How services ask PostgreSQL; who may be struck is connected to when somebody connects."""
+    ahead = database.greeted if isinstance(server, Server) else None
+    talk = partial(Conversation, database.name)
+    return Peer(DATABASE, talk, lambda: (server.connect(), None), ahead=ahead)
 
 
 def services_of(world: LiveWorld, gate: Gate) -> dict[str, Incarnations]:

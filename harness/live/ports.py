@@ -128,6 +128,16 @@ class Waits(Protocol):
         """The time of one of them is over."""
 
 
+class Ahead(Protocol):
+    """Connections that were opened before they are needed."""
+
+    def take(self, said: bytes) -> socket.socket | None:
+        """One on which this was said already, and whose answer is still to be read."""
+
+    def notice(self, requests: Sequence[Request]) -> None:
+        """These requests have come."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Peer:
     """Somebody whom services ask: its name, how one talks to it, and the way to it.
@@ -135,7 +145,7 @@ class Peer:
     ``connect`` opens a new connection and tells which of the watched processes is at its other
     end; if one is (``watched``), its answer may need choices of its own, and nobody waits for it
     with the step. ``state`` tells whether somebody listens; ``waits`` is there for a server in
-    which commands wait until something comes.
+    which commands wait until something comes, and ``ahead`` if it takes long to begin.
     """
 
     name: str
@@ -145,3 +155,4 @@ class Peer:
     watched: bool = False
     state: Callable[[], str] = lambda: LISTENS
     waits: Waits | None = None
+    ahead: Ahead | None = None

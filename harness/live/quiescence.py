@@ -327,13 +327,14 @@ def session_members(*leaders: int) -> dict[int, list[int]]:
     """The living processes of the sessions that some processes lead, but for these themselves."""
     found: dict[int, list[int]] = {}
     names = [each for each in os.listdir("/proc") if each.isdecimal()] if leaders else []
-    for pid in sorted(map(int, names)):
-        with contextlib.suppress(OSError, IndexError):
-            words = _read(f"/proc/{pid}/stat").rsplit(b") ", 1)[1].split()
-            session = int(words[3])
-            if session in leaders and pid != session and words[0] not in (b"Z", b"X"):
-                found.setdefault(session, []).append(pid)
-    return found
+    for pid in map(int, names):
+        try:
+            session = os.getsid(pid)
+        except OSError:
+            continue  # it has just gone
+        if session in leaders and pid != session and state_of(pid) not in (b"Z", b"X", b""):
+            found.setdefault(session, []).append(pid)
+    return {session: sorted(members) for session, members in found.items()}
 
 
 def missing() -> str:

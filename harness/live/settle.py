@@ -27,8 +27,10 @@ from harness.live.quiescence import (
     sleep_of,
 )
 
-#: How often we look again: at the server, and at processes; in seconds.
-SERVER_PAUSE_S, PROCESS_PAUSE_S = 0.0015, 0.0003
+#: After which time we look whether the server waits for a lock, in seconds.
+SERVER_PAUSE_S = 0.001
+#: How soon we look again at processes, at first and at last, in seconds, and how that grows.
+PROCESS_PAUSE_S, PROCESS_PAUSE_MAX_S, GROWTH = 0.00005, 0.0015, 2.0
 
 
 class Settler:
@@ -50,6 +52,7 @@ class Settler:
     def settle(self) -> None:
         """Return when nobody can move any more; :class:`RefusedError` names who does not rest."""
         gate, deadline = self.gate, time.monotonic() + self.limit_s
+        pause = PROCESS_PAUSE_S
         while True:
             if time.monotonic() > deadline:
                 raise RefusedError(self._restless())
@@ -57,7 +60,8 @@ class Settler:
                 continue
             version, self._uncontrolled = gate.version, ""
             if not self._at_rest():
-                gate.pump(PROCESS_PAUSE_S)
+                happened = gate.pump(pause)
+                pause = PROCESS_PAUSE_S if happened else min(GROWTH * pause, PROCESS_PAUSE_MAX_S)
                 continue
             if gate.pump() or gate.version != version:
                 continue
@@ -159,7 +163,7 @@ class Settler:
 
     def _at_rest(self) -> bool:
         gate = self.gate
-        if not gate.backends_gone(gate.lanes):
+        if not gate.backends_gone():
             return False
         for lane in gate.lanes:
             # Who listens may be told something at any moment, but not while it sleeps.

@@ -87,10 +87,10 @@ class LiveStage:
         self._deploy(self.world)
         cluster = cluster_of(self.scenario, self.world.settings)
         server = self._server = cluster or servers.shared()
-        self._database = server.databases.take(self.world.schema)
+        self._database = server.databases.take(self.world.schema, waits=False)
         self._footprints = Footprints(self._database.reader)
         self._disasters = Disasters(self, cluster, self._database)
-        self.gate = Gate([database_peer(server, self._database.name)], self.clock)
+        self.gate = Gate([database_peer(server, self._database)], self.clock)
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
             self.world.client = self._database.client
@@ -99,6 +99,7 @@ class LiveStage:
                 if service.start_due:
                     self._start(service)
             self._happen(lambda: None)
+            self._database.client.ordered()  # nothing was let go that could have met rows
         except BaseException:
             self.__exit__()
             raise

@@ -233,9 +233,10 @@ class LiveWorld(Judged):
     def read_changes(self) -> Iterator[Told]:
         """What has changed of the observed values, and what else the scenario follows."""
         assert self.client is not None
+        asked = [query for of, query in self.observed.values() if of == DATABASE]
+        answers = iter(self.client.queries(asked))
         for name, (of, query) in self.observed.items():
-            of_database = of == DATABASE
-            after = shown(self.client.query(query)) if of_database else self.readers[of](query)
+            after = shown(next(answers)) if of == DATABASE else self.readers[of](query)
             before = self.values.get(name, "")
             if before != after:
                 self.values[name] = after
