@@ -123,6 +123,7 @@ def edited(scenario: Scenario) -> Iterator[Scenario]:
     ) -> None:
         await start(nursery, later(function), *arguments)
 
+    @wraps(scenario.story)  # the main task is called what it was called before
     async def story(world: World) -> None:
         service, start_client = world.service, world.start_client
         world.service = lambda name, run, **how: service(name, later(run), **how)  # type: ignore[method-assign]
