@@ -78,7 +78,12 @@ RESTARTS = {
 
 
 class TwinnedExchange(WholeExchange):
-    """All services of one run with the count of volumes, and a twin beside each of them."""
+    """All services of one run with the count of volumes, and a twin beside each of them.
+
+    The journal of matching is shortened a few times in a run, so that it crashes in between.
+    """
+
+    snapshot_every = 6
 
     def __init__(self, world: World, **details: Any) -> None:
         super().__init__(world, **details)

@@ -16,6 +16,7 @@ from target_stub.chain import Block
 from target_stub.cloud.durable_matching import DurableMatching
 from target_stub.cloud.journal import TABLE as JOURNAL
 from target_stub.cloud.market_data import EPOCHS
+from target_stub.cloud.snapshots import Snapshots
 from target_stub.core import (
     Command,
     Event,
@@ -52,6 +53,8 @@ class WholeExchange(Exchange):
     """The exchange whose matching is looked at as well."""
 
     matching: DurableMatching | None = None
+    #: After how many commands the journal of matching is shortened; never if nobody says.
+    snapshot_every: int | None = None
     #: The orders as they were after the command that was last applied.
     orders: Mapping[str, Order] = MappingProxyType({})
 
@@ -71,9 +74,16 @@ class WholeExchange(Exchange):
             guards=self.guards,
             observer=self.observe_orders,
             tells_books=self.deployment.own_book,
+            snapshots=self.snapshots(),
         )
         self.matching = newest(self.matching, service)
         await service.run()
+
+    def snapshots(self) -> Snapshots | None:
+        """Where matching keeps what is no longer in its journal."""
+        if self.snapshot_every is None:
+            return None
+        return Snapshots(self.storage, every=self.snapshot_every)
 
     def order_state(self) -> State | None:
         """What the journal of matching says."""

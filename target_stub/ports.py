@@ -42,6 +42,9 @@ class Transaction(Protocol):
     async def put_all(self, table: str, rows: Mapping[str, Row]) -> None:
         """Write several rows in one statement."""
 
+    async def delete(self, table: str, key: str) -> bool:
+        """Delete a row; False if there is none."""
+
     async def scan(self, table: str) -> Mapping[str, Row]:
         """All rows of a table by key."""
 

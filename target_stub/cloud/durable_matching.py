@@ -4,7 +4,8 @@ Everything that changes orders is a command of one journal: what clients ask for
 says, its answers to trades, and checks of the triggers. A command counts when it is durable; then
 it is applied, told to everybody and answered. The next incarnation reads the journal, sends again
 what the chain has not answered, under the same ids, and goes on. It takes the right to write with
-the journal, so the one before it can acknowledge nothing any more.
+the journal, so the one before it can acknowledge nothing any more. With ``snapshots`` the journal
+is shortened now and then, and read from its snapshot on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from target_stub.cloud.mode_control import ModeTold, as_told, obeying
 from target_stub.cloud.order_desk import OrderDesk, Update
 from target_stub.cloud.own_book import tell_books
 from target_stub.cloud.retry import retrying
+from target_stub.cloud.snapshots import Snapshots
 from target_stub.core import (
     CancelAll,
     CancelOrder,
@@ -65,8 +67,10 @@ class DurableMatching:
         guards: Guards = NO_GUARDS,
         observer: Observer = lambda command, events: None,
         tells_books: bool = False,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.life = life
+        self.snapshots = snapshots
         self.tells_books = tells_books
         self.network = network
         self.observer = observer
@@ -100,6 +104,8 @@ class DurableMatching:
             nursery.start_soon(self.settle_for_ever)
             nursery.start_soon(self.resynchronise_for_ever)
             nursery.start_soon(self.write_until_replaced, nursery.cancel_scope)
+            if self.snapshots is not None:
+                nursery.start_soon(self.shorten_until_replaced, self.snapshots)
             if self.tells_books:
                 nursery.start_soon(tell_books, self.life, self.network, self.known)
             self.life.enter("ready")
@@ -110,10 +116,16 @@ class DurableMatching:
     async def hydrate(self) -> None:
         """Go through the journal, then take over what the chain has done meanwhile.
 
-        The last update is told again: who missed it sees by its number that he did.
+        A journal that was shortened goes on from its snapshot. The last update is told again: who
+        missed it sees by its number that he did.
         """
         self.life.enter("hydrate")
-        for command in await self.journal.take_over():
+        tail = await self.journal.take_over()
+        if tail.begins:
+            if self.snapshots is None:
+                raise ValueError(f"the journal begins at {tail.begins}: give me the snapshots")
+            self.desk = await self.snapshots.load(tail.begins)
+        for command in tail.commands:
             self.apply(command)
         self.told = max(0, len(self.desk.updates) - 1)
         self.learn(await self.read_chain())
@@ -209,6 +221,23 @@ class DurableMatching:
         except StaleEpoch:
             # Whoever asked finds the next incarnation when the connection is gone.
             scope.cancel()
+
+    async def shorten_until_replaced(self, snapshots: Snapshots) -> None:
+        """Take a snapshot every so many commands and shorten the journal up to it."""
+        try:
+            while True:
+                # Nobody comes between the writing of a command and its doing: see write().
+                if self.journal.length - self.journal.begins >= snapshots.every:
+                    await self.shorten(snapshots, self.journal.length, self.desk.copied())
+                await self.progress.wait()
+        except StaleEpoch:
+            # Whoever writes finds that out by himself.
+            return
+
+    async def shorten(self, snapshots: Snapshots, length: int, desk: OrderDesk) -> None:
+        """Rows go only when the snapshot of what they did is durable; crash where you like."""
+        await snapshots.save(length, desk)
+        await self.journal.shorten(length)
 
     async def write(self, commands: Sequence[Command]) -> None:
         """Make commands durable, and only then do what they say."""

@@ -3,11 +3,15 @@
 One row for each command, numbered without a gap. Only the incarnation that holds the epoch may
 write, and it must hold it in the very transaction that writes: one that was replaced while its
 write was under way finds out by that, whatever it believed before.
+
+A journal may be shortened: rows go once a snapshot of what they did is durable. The last row that
+the snapshot contains stays, so that the first row of a journal says which snapshot it goes on from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from target_stub.cloud.market_data import EPOCHS, check_epoch, check_not_overtaken
 from target_stub.cloud.retry import retrying
@@ -19,16 +23,28 @@ TABLE = "journal"
 DIGITS = 9
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The commands after the first ``begins``, which a snapshot has; all of them if that is 0."""
+
+    begins: int
+    commands: tuple[Command, ...]
+
+
 class Journal:
-    """The journal as one incarnation writes it; ``length`` is how many commands there are."""
+    """The journal as one incarnation writes it.
+
+    ``length`` is how many commands there are, ``begins`` how many of them only a snapshot has.
+    """
 
     def __init__(self, life: Life, database: Database) -> None:
         self.life = life
         self.database = database
         self.length = 0
+        self.begins = 0
 
-    async def take_over(self) -> Sequence[Command]:
-        """Take the right to write and read all commands, as one transaction.
+    async def take_over(self) -> Tail:
+        """Take the right to write and read all commands that are there, as one transaction.
 
         Raises :class:`StaleEpoch` if a later incarnation has that right, ValueError if a row is
         missing between two others.
@@ -37,12 +53,13 @@ class Journal:
         async for attempt in retrying():
             with attempt:
                 rows = await self.read()
-        self.length = len(rows)
-        if list(rows) != [key_of(number) for number in range(1, self.length + 1)]:
-            raise ValueError(
-                f"the journal has a gap: {self.length} rows, the last is {[*rows][-1]}"
-            )
-        return [row["command"] for row in rows.values()]
+        first = int(next(iter(rows), 1))
+        self.length = first + len(rows) - 1
+        if list(rows) != [key_of(number) for number in range(first, self.length + 1)]:
+            raise ValueError(f"the journal has a gap: {len(rows)} rows, the last is {[*rows][-1]}")
+        commands = tuple(row["command"] for row in rows.values())
+        self.begins = first if first > 1 else 0
+        return Tail(self.begins, commands[1:] if self.begins else commands)
 
     async def read(self) -> Mapping[str, Row]:
         """All rows; whoever wrote before this can write no more when they are read."""
@@ -65,6 +82,20 @@ class Journal:
             with attempt:
                 await self.write(rows)
         self.length += len(rows)
+
+    async def shorten(self, length: int) -> None:
+        """Delete what is before the command of this number; a snapshot of it must be durable.
+
+        Raises :class:`StaleEpoch` if another incarnation has taken over.
+        """
+        async for attempt in retrying():
+            with attempt:
+                async with self.database.transaction() as transaction:
+                    held = await transaction.get_for_update(EPOCHS, TABLE)
+                    check_epoch(self.life, self.life.incarnation, held)
+                    for number in range(max(1, self.begins), length):
+                        await transaction.delete(TABLE, key_of(number))
+        self.begins = length
 
     async def write(self, rows: Mapping[str, Row]) -> None:
         """Write rows under the epoch; writing the same rows again changes nothing."""

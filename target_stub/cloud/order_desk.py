@@ -131,6 +131,17 @@ class OrderDesk:
         self.tell(events)
         return events
 
+    def copied(self) -> OrderDesk:
+        """The same desk, which what happens to this one does not change."""
+        return replace(
+            self,
+            matched=dict(self.matched),
+            outcomes=dict(self.outcomes),
+            updates=list(self.updates),
+            origins=dict(self.origins),
+            done=list(self.done),
+        )
+
     def follow_from(self, read: int) -> Followed:
         """What somebody reads who has read so many commands already."""
         return Followed(len(self.done), tuple(self.done[read:]), self.state)

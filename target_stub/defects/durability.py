@@ -8,7 +8,10 @@ from dataclasses import replace
 import trio
 
 from target_stub.chain import BLOCKS, Chain, ChainNode
+from target_stub.cloud.durable_matching import DurableMatching
 from target_stub.cloud.market_data import MarketData
+from target_stub.cloud.order_desk import OrderDesk
+from target_stub.cloud.snapshots import Snapshots
 from target_stub.core import Command, Deposit, Duplicate, Event, Reason, Rejected
 from target_stub.core.funding import premium
 from target_stub.core.state import AppliedIds
@@ -134,6 +137,16 @@ class ComputesPremiumAnew(MarketData):
         self.state = replace(self.state, markets=markets)
 
 
+class ShortensBeforeItSaves(DurableMatching):
+    """Shortens its journal first; the snapshot comes with the next flush."""
+
+    async def shorten(self, snapshots: Snapshots, length: int, desk: OrderDesk) -> None:
+        """A second later all is well, nearly always."""
+        await self.journal.shorten(length)
+        await trio.sleep(FLUSH_S)
+        await snapshots.save(length, desk)
+
+
 #: The planted bugs of this file by name.
 BUGS: Mapping[str, Bug] = {
     "acknowledged_then_lost": Bug(
@@ -186,6 +199,19 @@ BUGS: Mapping[str, Bug] = {
         scenario=PAYDAY,
         also=("copies_agree",),
         replaces={ChainNode: ReplaysTheLastBlock},
+    ),
+    "shortened_before_saved": Bug(
+        text="matching shortens its journal before the snapshot of what it deletes is durable",
+        breaks="recovery_completes",
+        incident=(
+            "github.com/nats-io/nats-server issue 8425: installing a snapshot compacts the Raft "
+            "log before the data that the log has covered is durable"
+        ),
+        family="log shortened too early",
+        budget=400,
+        scenario="crash-equivalence",
+        also=("finishes_within_limits",),
+        replaces={DurableMatching: ShortensBeforeItSaves},
     ),
     "premium_recomputed": Bug(
         text="market data computes the premium anew when it loads, from a later price",

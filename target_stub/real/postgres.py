@@ -150,6 +150,12 @@ class PostgresTransaction:
         )
         await self.link.execute(statement.encode(), (encode(rows),))
 
+    async def delete(self, table: str, key: str) -> bool:
+        """Delete a row; False if there is none."""
+        statement = f"delete from {name(table)} where key = %s returning key"
+        cursor = await self.link.execute(statement.encode(), (key,))
+        return await cursor.fetchone() is not None
+
     async def scan(self, table: str) -> Mapping[str, Row]:
         """All rows of a table by key."""
         statement = f"select key, row::text from {name(table)} order by key"

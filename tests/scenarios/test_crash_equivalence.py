@@ -29,7 +29,7 @@ from scenarios.crash_equivalence import (
     crash_equivalence,
     open_exchange,
 )
-from target_stub.bugs import bugs_of
+from target_stub.bugs import BUGS, bugs_of
 from target_stub.chain import Block
 from target_stub.cloud.volumes import PERIODS, Counted, counted, with_period_over
 from target_stub.core import (
@@ -45,6 +45,7 @@ from target_stub.core import (
 )
 from target_stub.core.events import FillSide
 from target_stub.core.money import ZERO
+from tests.scenarios.crashes import struck_at
 from tests.scenarios.searches import again, broken, found
 
 GENESIS = genesis(JANUARY_2026, (BTC_USD_PERP,))
@@ -57,7 +58,7 @@ TWINS = (
     "order desk",
     "accounts at matching",
 )
-LATENT = tuple(bugs_of(crash_equivalence.name))
+LATENT = tuple(name for name in bugs_of(crash_equivalence.name) if BUGS[name].breaks == RULE)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,35 @@ def test_who_boots_so_long_that_his_successor_is_there_takes_nothing_back(
     assert (f"{service}#1" in ready) == bool(after)
     assert f"{service}#2" in ready
     assert not run.violations and not run.unknown, run.token
+
+
+def shortening(calm: Run) -> range:
+    """The steps in which matching saves its first snapshot and deletes what is before it."""
+    told = [each for each in calm.history if each.lane == "matching#1" and each.kind == "write"]
+    saved, later, *_ = (each.step for each in told if each.resource.startswith("storage/journal/"))
+    deleted = [each.step for each in told if each.operation == "delete" and each.step < later]
+    return range(saved - 1, max(deleted) + 3)
+
+
+@pytest.mark.parametrize("bug", ["none", "shortened_before_saved"])
+def test_matching_may_crash_anywhere_between_a_snapshot_and_the_end_of_the_rows_before_it(
+    bug: str, calm: Run
+) -> None:
+    variant = crash_equivalence.variant(bug=bug)
+    steps = shortening(calm)
+    assert len(steps) > 15
+    from_snapshot, lost = 0, 0
+    with campaign():
+        for step in steps if bug == "none" else steps[-2:]:
+            choose = struck_at("crash restart of matching", step)
+            run = execute(crash_equivalence, seed=1, choose=choose, variant=variant)
+            from_snapshot += any(
+                each.kind == "read" and each.resource.startswith("storage/journal/")
+                for each in run.history
+            )
+            lost += bool(run.violations)
+    assert from_snapshot
+    assert bool(lost) == (bug != "none")
 
 
 def test_a_run_may_last_as_long_as_a_fair_order_needs_after_an_unfair_one() -> None:

@@ -7,13 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import trio
 
 from harness.schedule.simulation import Simulation
+from harness.world.objectstore import ObjectStore
 from harness.world.world import World
 from target_stub.chain import Chain
-from target_stub.cloud.journal import TABLE, Journal
+from target_stub.cloud.journal import TABLE, Journal, Tail
 from target_stub.cloud.market_data import EPOCHS, StaleEpoch
 from target_stub.cloud.order_desk import Levels, OrderDesk
+from target_stub.cloud.snapshots import Snapshots
 from target_stub.core import (
     BTC_USD_PERP,
     JANUARY_2026,
@@ -251,16 +254,60 @@ def test_only_the_newest_incarnation_writes_the_journal() -> None:
         await older.take_over()
         await older.append([entry("one"), entry("two")])
         known = await newer.take_over()
-        assert [command.id for command in known] == ["one", "two"]
+        assert [command.id for command in known.commands] == ["one", "two"]
         with pytest.raises(StaleEpoch):
             await older.append([entry("lost")])
         with pytest.raises(StaleEpoch):
             await older.take_over()
         await newer.append([entry("three")])
         third = Journal(Life("matching#3", 3), database)  # type: ignore[arg-type]
-        return [command.id for command in await third.take_over()]
+        return [command.id for command in (await third.take_over()).commands]
 
     assert in_world(story) == ["one", "two", "three"]
+
+
+def test_a_journal_that_was_shortened_goes_on_from_its_snapshot() -> None:
+    async def story(database: Any) -> None:
+        older, newer = (Journal(Life(f"matching#{n}", n), database) for n in (1, 2))  # type: ignore[arg-type]
+        await older.take_over()
+        await older.append([entry(f"{number}") for number in range(1, 8)])
+        await older.shorten(3)
+        await older.shorten(5)
+        tail = await newer.take_over()
+        assert (tail.begins, newer.length) == (5, 7)
+        assert [command.id for command in tail.commands] == ["6", "7"]
+        with pytest.raises(StaleEpoch):
+            await older.shorten(7)
+        await newer.append([entry("8")])
+        await newer.shorten(8)
+        third = Journal(Life("matching#3", 3), database)  # type: ignore[arg-type]
+        assert await third.take_over() == Tail(8, ())
+        assert third.length == 8
+
+    in_world(story)
+
+
+def test_a_snapshot_is_what_a_desk_was_and_one_that_is_missing_is_waited_for() -> None:
+    desk = traded().desk
+    before = desk.copied()
+
+    async def story(database: Any) -> None:
+        storage = ObjectStore(database.simulation, "storage")
+        snapshots = Snapshots(storage, every=2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(save, snapshots)
+            found = await snapshots.load(4)
+        assert trio.current_time() >= 1
+        assert found == before
+        found.outcomes.clear()
+        assert await snapshots.load(4) == before
+
+    async def save(snapshots: Snapshots) -> None:
+        await trio.sleep(1)
+        await snapshots.save(4, desk.copied())
+        desk.apply(entry("after"))
+
+    in_world(story)
 
 
 def test_who_finds_no_epoch_to_lock_takes_over_nothing() -> None:
@@ -273,7 +320,8 @@ def test_who_finds_no_epoch_to_lock_takes_over_nothing() -> None:
 
 def test_a_journal_with_a_gap_is_refused() -> None:
     async def story(database: Any) -> None:
-        await database.put(TABLE, "000000002", {"command": entry("late"), "written_by": "nobody"})
+        for key in ("000000002", "000000004"):
+            await database.put(TABLE, key, {"command": entry("late"), "written_by": "nobody"})
         await Journal(Life("matching#1", 1), database).take_over()  # type: ignore[arg-type]
 
     with pytest.raises(ValueError, match="the journal has a gap"):
