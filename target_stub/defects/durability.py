@@ -208,7 +208,7 @@ BUGS: Mapping[str, Bug] = {
             "log before the data that the log has covered is durable"
         ),
         family="log shortened too early",
-        budget=400,
+        budget=250,
         scenario="crash-equivalence",
         also=("finishes_within_limits",),
         replaces={DurableMatching: ShortensBeforeItSaves},
