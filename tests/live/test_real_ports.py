@@ -185,7 +185,10 @@ def test_rows_are_exact_and_a_transaction_is_all_or_nothing(
             held = await transaction.get_for_update("markets", "ETH")
             assert held == rows["ETH"] and str(held["index"]) == "0.10"
             await transaction.put("epochs", "markets", {"incarnation": 2})
+            assert await transaction.delete("markets", "BTC")
+            assert not await transaction.delete("markets", "BTC")
         assert await database.scan("epochs") == {"markets": {"incarnation": 2}}
+        assert await database.scan("markets") == {"ETH": rows["ETH"]}
 
     in_database(body)
 
