@@ -21,7 +21,7 @@ from scenarios.paradex import RESTARTS, conservation_note, paradex
 from scenarios.paradex_reduced import paradex_reduced
 from scenarios.real.kin import kin
 from scenarios.real.records import LiveRecords, opening_sql
-from scenarios.real.view import live_view
+from scenarios.real.view import FROM_MEMORY, live_view
 from scenarios.records import MUST_REACH
 from scenarios.rules.catalogue import rules_of
 from target_stub.bugs import BUGS, bugs_of
@@ -33,11 +33,11 @@ from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.guards import GUARDS
 from target_stub.real.schema import schema
 
-SCHEMA = schema(tables=(TABLE, EPOCHS), topics=(ORACLE, MARKETS, MODE, BLOCKS))
+#: On which a planted bug of matching tells its books.
+BOOKS = "books"
+SCHEMA = schema(tables=(TABLE, EPOCHS), topics=(ORACLE, MARKETS, MODE, BLOCKS, BOOKS))
 #: Who is asked by others.
 ASKED = ("chain", "mode", "matching")
-#: Rules that ask what a service has in its memory, which nobody can look into.
-FROM_MEMORY = ("recovered_state_is_durable_state",)
 #: In the order in which they need each other.
 SERVICES = (
     "chain",

@@ -264,7 +264,7 @@ class LiveStage:
     # --- what happens -----------------------------------------------------------------------------
 
     def _release(self, lane: Lane) -> None:
-        self.gate.release(lane)
+        self.chronicle.asked(lane, self.gate.release(lane))
 
     def _close(self, lane: Lane) -> None:
         self._footprints.now.closed.append(lane)
@@ -289,7 +289,7 @@ class LiveStage:
         lane.loses = True
         name = lane.process.name
         self.emit("fault", "lost answer", lane=NEMESIS, resource=name, after="hears no answer")
-        self.gate.release(lane)
+        self._release(lane)
 
     def _wake(self, name: str, sleeps: Sleeps) -> None:
         sleeps.let_go()

@@ -1,16 +1,24 @@
-"""What an exchange of real processes shows to the rules: what SQL can read, and the chain's log."""
+"""What an exchange of real processes shows to the rules: what SQL can read, and the chain's log.
+
+Besides, what passes the gate: what clients are told, and who reads what while it comes back.
+"""
 
 from __future__ import annotations
 
-from scenarios.real.records import LiveRecords
+from scenarios.real.heard import Heard, HeardAnswers
+from scenarios.real.records import DATABASE, LiveRecords
 from scenarios.rules.view import View
 from scenarios.view import MARK_BAND, MarketRows, MarketValues, MarketWriters, OutsidePrices
 from scenarios.view_of_books import BookLedger, SecondNode
+
+#: What needs the memory of a service, besides parts that are not shown at all.
+FROM_MEMORY = ("recovered_state_is_durable_state",)
 
 
 def live_view(records: LiveRecords) -> View:
     """The parts that can be seen from outside; what only a service's memory knows is not shown."""
     ledger = BookLedger(records)
+    heard = Heard(records.world)
     return View(
         promises=frozenset(records.guards.names),
         values=MarketValues(records),
@@ -20,6 +28,20 @@ def live_view(records: LiveRecords) -> View:
         ledger=ledger,
         acts=ledger,
         funds=ledger,
+        payers=heard,
         liquidations=records,
         copies=SecondNode(records),
+        books=heard,
+        answers=HeardAnswers(heard, ledger),
+        recovery=RealRestarts(),
     )
+
+
+class RealRestarts:
+    """How often a service may begin anew; not how long it may take.
+
+    A process that is never let go on is late, and nobody but the scheduler is to blame.
+    """
+
+    on = (f"{DATABASE}/",)
+    reads_max, ready_ms_max = 30, 1 << 62

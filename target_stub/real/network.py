@@ -21,6 +21,15 @@ _KNOWN_ERRORS: dict[str, type[Exception]] = {
 }
 
 
+def said(status: int, body: bytes) -> Any:
+    """What a service has answered: a value, or the error that it refuses with."""
+    told = decode(body)
+    if status == 200:
+        return told
+    kind, words = told
+    return _KNOWN_ERRORS.get(kind, RuntimeError)(words)
+
+
 class HttpRequest:
     """A call that waits for its answer."""
 
@@ -79,11 +88,10 @@ class HttpNetwork:
         """Ask a service; ``ConnectionError`` when nobody answers."""
         question = Message(method="POST", target=f"/{method}", body=encode(payload).encode())
         answer = await self.clients.ask(address, question, timeout_s=timeout_s)
-        told = decode(answer.body)
-        if answer.status == 200:
-            return told
-        kind, words = told
-        raise _KNOWN_ERRORS.get(kind, RuntimeError)(words)
+        told = said(answer.status, answer.body)
+        if isinstance(told, Exception):
+            raise told
+        return told
 
     def subscribe(self, topic: str) -> AsyncIterator[Any]:
         """The messages of a topic from now on."""
