@@ -7,6 +7,8 @@ same rules judge what is committed and what the chain did.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
 
@@ -53,8 +55,24 @@ SERVICES = (
 ROOT = str(Path(__file__).parents[1])
 
 
-def deploy(world: LiveWorld, cast: Cast, *, name: str, services: tuple[str, ...]) -> LiveRecords:
-    """The database and the services of an exchange."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Another object store than the exchange's own, and what its clients are told of it."""
+
+    command: Sequence[str]
+    prepare: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def deploy(
+    world: LiveWorld,
+    cast: Cast,
+    *,
+    name: str,
+    services: tuple[str, ...],
+    store: Store | None = None,
+) -> LiveRecords:
+    """The database and the services of an exchange, and its object store."""
     if util.find_spec("psycopg") is None:
         raise UsageError(
             "the exchange needs psycopg to run for real: pip install 'changeover[live]'"
@@ -64,15 +82,19 @@ def deploy(world: LiveWorld, cast: Cast, *, name: str, services: tuple[str, ...]
         world.service(
             service,
             command(world, service, name),
-            environment={"PYTHONPATH": ROOT, "INCARNATION": "{INCARNATION}"},
+            environment={
+                "PYTHONPATH": ROOT,
+                "INCARNATION": "{INCARNATION}",
+                **(store.environment if store else {}),
+            },
             listens="http" if service in ASKED else "",
             boot=IMPORTED,
         )
     world.server(
         "storage",
-        command(world, "storage", name),
+        store.command if store else command(world, "storage", name),
         environment={"PYTHONPATH": ROOT, "INCARNATION": "1"},
-        prepare=("POST /reset",),
+        prepare=store.prepare if store else ("POST /reset",),
     )
     return LiveRecords(world, cast)
 

@@ -316,12 +316,12 @@ class ClientAnswers(ChainEffects):
                 identity = asked[event.lane, event.resource]
                 said = event.value.error if isinstance(event.value, Error) else event.value
                 by_chain = event.resource == self.chain
-                told = answer_of(said, identity=identity, client=event.lane, by_chain=by_chain)
+                told = learned(said, identity=identity, client=event.lane, by_chain=by_chain)
                 if told is not None:
                     yield told
 
 
-def answer_of(said: object, *, identity: str, client: str, by_chain: bool) -> Answer | None:
+def learned(said: object, *, identity: str, client: str, by_chain: bool) -> Answer | None:
     """What a client learns about a command from events or an error; a lost answer says nothing."""
     if isinstance(said, Exception):
         return None if isinstance(said, OSError) else Answer(identity, client, True, str(said))

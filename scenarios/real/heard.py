@@ -12,12 +12,11 @@ from decimal import Decimal
 from harness.history import History
 from harness.live.world import LiveWorld, Overheard
 from scenarios.rules.view import Answer, Payer
-from scenarios.view_of_books import BookLedger, ChainEffects, answer_of, took_of
+from scenarios.view_of_books import BookLedger, ChainEffects, learned, took_of
 from target_stub.cloud.trader import Payment
 from target_stub.core import CancelOrder, Deposit, Instruction, PlaceOrder
 from target_stub.core.events import Deposited, Duplicate
-from target_stub.real.codec import decode
-from target_stub.real.network import said
+from target_stub.real.codec import answer_of, decode
 
 CHAIN, MATCHING = "chain", "matching"
 #: By what a client is known, whichever process it is in.
@@ -56,7 +55,7 @@ class Heard:
             self._asked[command.id] = payment
         if not heard.status:
             return
-        told = said(heard.status, heard.told)
+        told = answer_of(heard.status, heard.told)
         self._learn(command.id, told, heard.lane, by_chain=True)
         booked = isinstance(told, tuple) and any(isinstance(each, _BOOKED) for each in told)
         if isinstance(command, Deposit) and booked:
@@ -70,12 +69,12 @@ class Heard:
         if isinstance(order, PlaceOrder) and order.instruction is Instruction.POST_ONLY:
             self._resting.add(order.id)
         if heard.status and isinstance(order, PlaceOrder | CancelOrder):
-            told = said(heard.status, heard.told)
+            told = answer_of(heard.status, heard.told)
             self._learn(order.id, told, heard.lane, by_chain=False)
             self._took += took_of(told, self._resting)
 
     def _learn(self, identity: str, told: object, client: str, *, by_chain: bool) -> None:
-        answer = answer_of(told, identity=identity, client=client, by_chain=by_chain)
+        answer = learned(told, identity=identity, client=client, by_chain=by_chain)
         if answer is not None:
             self.answers.append(answer)
 
