@@ -8,7 +8,14 @@ from __future__ import annotations
 from scenarios.real.heard import Heard, HeardAnswers
 from scenarios.real.records import DATABASE, LiveRecords
 from scenarios.rules.view import View
-from scenarios.view import MARK_BAND, MarketRows, MarketValues, MarketWriters, OutsidePrices
+from scenarios.view import (
+    MARK_BAND,
+    MarketRows,
+    MarketValues,
+    MarketWriters,
+    OutsidePrices,
+    Restarts,
+)
 from scenarios.view_of_books import BookLedger, SecondNode
 
 #: What needs the memory of a service, besides parts that are not shown at all.
@@ -38,10 +45,10 @@ def live_view(records: LiveRecords) -> View:
 
 
 class RealRestarts:
-    """How often a service may begin anew; not how long it may take.
+    """How long coming back may take, and how often a service may begin anew: as in the simulation.
 
-    A process that is never let go on is late, and nobody but the scheduler is to blame.
+    Of what is read it counts the rows of the markets, of which is told who has read them.
     """
 
     on = (f"{DATABASE}/",)
-    reads_max, ready_ms_max = 30, 1 << 62
+    reads_max, ready_ms_max = Restarts.reads_max, Restarts.ready_ms_max
