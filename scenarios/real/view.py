@@ -10,11 +10,12 @@ from scenarios.real.records import DATABASE, LiveRecords
 from scenarios.rules.view import View
 from scenarios.view import (
     MARK_BAND,
+    READS_MAX,
+    READY_MS_MAX,
     MarketRows,
     MarketValues,
     MarketWriters,
     OutsidePrices,
-    Restarts,
 )
 from scenarios.view_of_books import BookLedger, SecondNode
 
@@ -22,8 +23,11 @@ from scenarios.view_of_books import BookLedger, SecondNode
 FROM_MEMORY = ("recovered_state_is_durable_state",)
 
 
-def live_view(records: LiveRecords) -> View:
-    """The parts that can be seen from outside; what only a service's memory knows is not shown."""
+def live_view(records: LiveRecords, *, ready_ms_max: int = READY_MS_MAX) -> View:
+    """The parts that can be seen from outside; what only a service's memory knows is not shown.
+
+    ``ready_ms_max`` is how long a service may take to come back where the order is fair.
+    """
     ledger = BookLedger(records)
     heard = Heard(records.world)
     return View(
@@ -40,15 +44,18 @@ def live_view(records: LiveRecords) -> View:
         copies=SecondNode(records),
         books=heard,
         answers=HeardAnswers(heard, ledger),
-        recovery=RealRestarts(),
+        recovery=RealRestarts(ready_ms_max),
     )
 
 
 class RealRestarts:
-    """How long coming back may take, and how often a service may begin anew: as in the simulation.
+    """How long coming back may take, and how often a service may begin anew.
 
     Of what is read it counts the rows of the markets, of which is told who has read them.
     """
 
     on = (f"{DATABASE}/",)
-    reads_max, ready_ms_max = Restarts.reads_max, Restarts.ready_ms_max
+    reads_max = READS_MAX
+
+    def __init__(self, ready_ms_max: int) -> None:
+        self.ready_ms_max = ready_ms_max
