@@ -5,7 +5,7 @@ Besides, what passes the gate: what clients are told, and who reads what while i
 
 from __future__ import annotations
 
-from scenarios.real.heard import Heard, HeardAnswers
+from scenarios.real.heard import MATCHING, Heard, HeardAnswers
 from scenarios.real.records import DATABASE, LiveRecords
 from scenarios.rules.view import View
 from scenarios.view import (
@@ -30,6 +30,7 @@ def live_view(records: LiveRecords, *, ready_ms_max: int = READY_MS_MAX) -> View
     """
     ledger = BookLedger(records)
     heard = Heard(records.world)
+    trades = MATCHING in records.world.recipes
     return View(
         promises=frozenset(records.guards.names),
         values=MarketValues(records),
@@ -42,8 +43,8 @@ def live_view(records: LiveRecords, *, ready_ms_max: int = READY_MS_MAX) -> View
         payers=heard,
         liquidations=records,
         copies=SecondNode(records),
-        books=heard,
-        answers=HeardAnswers(heard, ledger),
+        books=heard if trades else None,
+        answers=HeardAnswers(heard, ledger) if trades else None,
         recovery=RealRestarts(ready_ms_max),
     )
 
