@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.replay import unused
 from harness.scenario import Scenario
 from harness.schedule.choices import Chooser, Deviation, Option, Schedule
+from harness.schedule.workload import WITHOUT
 
 #: How labels begin by which faults strike, and go on.
 STRIKES = "nemesis: "
@@ -157,10 +158,15 @@ def carry(
 
 
 def translated(schedule: Schedule, source: Scenario, into: Scenario) -> dict[str, str]:
-    """The variant by which a scenario has the guards and the bug of a schedule of another one."""
+    """The variant by which a scenario has the guards and the bug of a schedule of another one.
+
+    What was left out of a workload is left out there too, if it is simulated: nobody can tell
+    clients that are real processes what not to do.
+    """
     guards, bug = source.settings_of(schedule.variant)
-    others = {key: value for key, value in schedule.variant.items() if key not in ("guards", "bug")}
-    return {**others, **into.variant(guards=".".join(sorted(guards)), bug=bug or "none")}
+    left_out = schedule.variant.get(WITHOUT)
+    found = into.variant(guards=".".join(sorted(guards)), bug=bug or "none")
+    return {**found, **({WITHOUT: left_out} if left_out and into.stage is None else {})}
 
 
 def shared(labels: Sequence[str], kin: Kin) -> tuple[str, ...]:

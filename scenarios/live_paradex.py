@@ -7,6 +7,8 @@ same rules judge what is committed and what the chain did.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
 
@@ -16,14 +18,15 @@ from harness.live.launching import IMPORTED
 from harness.live.scenario import live_restart, live_scenario
 from harness.live.world import LiveWorld
 from scenarios.blast_radius import blast_radius
-from scenarios.january import JANUARY, REDUCED, Cast
+from scenarios.january import END_S, JANUARY, REDUCED, Cast
 from scenarios.paradex import RESTARTS, conservation_note, paradex
 from scenarios.paradex_reduced import paradex_reduced
 from scenarios.real.kin import kin
 from scenarios.real.records import LiveRecords, opening_sql
-from scenarios.real.view import live_view
+from scenarios.real.view import FROM_MEMORY, live_view
 from scenarios.records import MUST_REACH
 from scenarios.rules.catalogue import rules_of
+from scenarios.view import READY_MS_MAX
 from target_stub.bugs import BUGS, bugs_of
 from target_stub.chain import BLOCKS
 from target_stub.cloud.market_data import EPOCHS, TABLE
@@ -33,11 +36,11 @@ from target_stub.cloud.oracle_feed import TOPIC as ORACLE
 from target_stub.guards import GUARDS
 from target_stub.real.schema import schema
 
-SCHEMA = schema(tables=(TABLE, EPOCHS), topics=(ORACLE, MARKETS, MODE, BLOCKS))
+#: On which a planted bug of matching tells its books.
+BOOKS = "books"
+SCHEMA = schema(tables=(TABLE, EPOCHS), topics=(ORACLE, MARKETS, MODE, BLOCKS, BOOKS))
 #: Who is asked by others.
 ASKED = ("chain", "mode", "matching")
-#: Rules that ask what a service has in its memory, which nobody can look into.
-FROM_MEMORY = ("recovered_state_is_durable_state",)
 #: In the order in which they need each other.
 SERVICES = (
     "chain",
@@ -53,8 +56,24 @@ SERVICES = (
 ROOT = str(Path(__file__).parents[1])
 
 
-def deploy(world: LiveWorld, cast: Cast, *, name: str, services: tuple[str, ...]) -> LiveRecords:
-    """The database and the services of an exchange."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Another object store than the exchange's own, and what its clients are told of it."""
+
+    command: Sequence[str]
+    prepare: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def deploy(
+    world: LiveWorld,
+    cast: Cast,
+    *,
+    name: str,
+    services: tuple[str, ...],
+    store: Store | None = None,
+) -> LiveRecords:
+    """The database and the services of an exchange, and its object store."""
     if util.find_spec("psycopg") is None:
         raise UsageError(
             "the exchange needs psycopg to run for real: pip install 'changeover[live]'"
@@ -64,15 +83,19 @@ def deploy(world: LiveWorld, cast: Cast, *, name: str, services: tuple[str, ...]
         world.service(
             service,
             command(world, service, name),
-            environment={"PYTHONPATH": ROOT, "INCARNATION": "{INCARNATION}"},
+            environment={
+                "PYTHONPATH": ROOT,
+                "INCARNATION": "{INCARNATION}",
+                **(store.environment if store else {}),
+            },
             listens="http" if service in ASKED else "",
             boot=IMPORTED,
         )
     world.server(
         "storage",
-        command(world, "storage", name),
+        store.command if store else command(world, "storage", name),
         environment={"PYTHONPATH": ROOT, "INCARNATION": "1"},
-        prepare=("POST /reset",),
+        prepare=store.prepare if store else ("POST /reset",),
     )
     return LiveRecords(world, cast)
 
@@ -92,9 +115,9 @@ def place_of_bug(name: str) -> str:
     return f"{file}:{name}"
 
 
-def judge(world: LiveWorld, records: LiveRecords) -> None:
+def judge(world: LiveWorld, records: LiveRecords, *, ready_ms_max: int = READY_MS_MAX) -> None:
     """All rules that what an exchange shows from outside is enough for."""
-    rules = rules_of(live_view(records))
+    rules = rules_of(live_view(records, ready_ms_max=ready_ms_max))
     world.add_invariants(*(rule for rule in rules if rule.name not in FROM_MEMORY))
     world.note("conservation", lambda: conservation_note(world.judge, records))
     world.measure(lambda: blast_radius(records))
@@ -133,7 +156,8 @@ def paradex_reduced_live(world: LiveWorld) -> None:
     services = ("chain", "publisher", "market_data", "risk", "outside")
     records = deploy(world, REDUCED, name="reduced", services=services)
     world.until("outside")
-    judge(world, records)
+    # Nobody is ready without a quote, and the second one may come when this story ends.
+    judge(world, records, ready_ms_max=round(END_S * 1000))
 
 
 kindred(paradex, paradex_live, kin=kin)

@@ -29,12 +29,24 @@ _TOLD = ("mark_usd", "funding_index", "funding_at_ms")
 _PARAMETERS = ("max_funding_rate", "funding_period_hours", "clamp_rate", "interest_rate")
 #: How far a mark may be from the external fair price: five basis points, as since v1.131.1.
 MARK_BAND = Decimal("0.0005")
+#: How long a service may take to come back: between boot and ready may come, one after the other,
+#: the upgrade of the database (1.4 s at most), a restart of whom it asks (0.1 s), the first quote
+#: (1 s), and after each of them the wait before a retry (half a second at most). One funding tick
+#: is longer than all of that.
+READY_MS_MAX = 5_000
+#: How often it may read the same thing meanwhile.
+READS_MAX = 30
 #: How often the outside world quotes.
 QUOTES_MS = 1_000
 CHAIN_MARKETS = "chain/markets/"
 
 
-def view_of(exchange: Exchange, *, mark_band: Decimal | None = MARK_BAND) -> View:
+def view_of(
+    exchange: Exchange,
+    *,
+    mark_band: Decimal | None = MARK_BAND,
+    ready_ms_max: int = READY_MS_MAX,
+) -> View:
     """Everything that the reference exchange shows."""
     ledger = BookLedger(exchange)
     return View(
@@ -51,7 +63,7 @@ def view_of(exchange: Exchange, *, mark_band: Decimal | None = MARK_BAND) -> Vie
         copies=SecondNode(exchange),
         books=OrderBooks(exchange),
         answers=ClientAnswers(exchange, ledger),
-        recovery=Restarts(exchange),
+        recovery=Restarts(exchange, ready_ms_max=ready_ms_max),
         parameters=FundingParameters(exchange),
     )
 
@@ -211,16 +223,12 @@ class MarketWriters:
 
 
 class Restarts:
-    """How long a service may take to come back, and how often it may begin anew.
+    """How long a service may take to come back, and how often it may begin anew."""
 
-    Between boot and ready may come, one after the other: the upgrade of the database (1.4 s at
-    most), a restart of whom it asks (0.1 s), the first quote (1 s), and after each of them the wait
-    before a retry (half a second at most). One funding tick is longer than all of that.
-    """
+    reads_max = READS_MAX
 
-    reads_max, ready_ms_max = 30, 5_000
-
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, ready_ms_max: int) -> None:
+        self.ready_ms_max = ready_ms_max
         self.on = tuple(
             f"{store}/"
             for store in (exchange.database.name, exchange.network.name, exchange.storage.name)

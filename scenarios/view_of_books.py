@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 
@@ -253,12 +253,8 @@ class OrderBooks:
         said = event.value
         if isinstance(said, PlaceOrder) and said.instruction is Instruction.POST_ONLY:
             self._resting.add(said.id)
-        elif event.operation == "answer" and isinstance(said, tuple):
-            self._took += [
-                each.describe()
-                for each in said
-                if isinstance(each, Filled) and each.taker.order_id in self._resting
-            ]
+        elif event.operation == "answer":
+            self._took += took_of(said, self._resting)
 
     def best(self) -> Iterator[tuple[str, Decimal | None, Decimal | None]]:
         """The best of both sides of every book."""
@@ -272,45 +268,17 @@ class OrderBooks:
         return took
 
 
-class ClientAnswers:
-    """What clients heard from the chain and from matching."""
+def took_of(said: object, resting: Collection[str]) -> list[str]:
+    """The fills that matching tells of in which an order took that was only to rest."""
+    fills = [each for each in (said if isinstance(said, tuple) else ()) if isinstance(each, Filled)]
+    return [each.describe() for each in fills if each.taker.order_id in resting]
 
-    def __init__(self, exchange: Exchange, ledger: BookLedger) -> None:
-        network = exchange.network.name
+
+class ChainEffects:
+    """What came of the commands of clients on the chain."""
+
+    def __init__(self, ledger: BookLedger) -> None:
         self.ledger = ledger
-        self.chain, self.matching = f"{network}/chain.submit", f"{network}/matching.order"
-
-    def told(self, history: History) -> Iterator[Answer]:
-        """Every answer to a client's last request; a lost one says nothing."""
-        asked: dict[tuple[str, str], str] = {}
-        for event in history:
-            if event.resource not in (self.chain, self.matching) or "#" in event.lane:
-                continue
-            if event.kind == "send":
-                asked[event.lane, event.resource] = event.value.id  # type: ignore[attr-defined]
-            elif event.operation == "answer":
-                told = self._answer(event, asked[event.lane, event.resource])
-                if told is not None:
-                    yield told
-
-    def _answer(self, event: HistoryEvent, identity: str) -> Answer | None:
-        said = event.value
-        if isinstance(said, Error):
-            if isinstance(said.error, OSError):
-                return None
-            return Answer(identity, event.lane, True, str(said.error))
-        refusals = [
-            each.describe()
-            for each in (said if isinstance(said, tuple) else ())
-            if isinstance(each, Rejected) and each.command_id == identity
-        ]
-        if refusals:
-            return Answer(identity, event.lane, True, refusals[0])
-        again = said == (Duplicate(command_id=identity),)
-        if said and event.resource == self.chain and not again:
-            # That it came before does not say what became of it: it may have been refused.
-            return Answer(identity, event.lane, False, "done")
-        return None
 
     def effects(self) -> Mapping[str, str]:
         """Commands in the blocks; a trade is an effect of the order that took."""
@@ -326,3 +294,46 @@ class ClientAnswers:
     def is_withdrawn(self, identity: str) -> bool:
         """Nothing that the chain accepted is called off; a rollback is another rule's."""
         return False
+
+
+class ClientAnswers(ChainEffects):
+    """What clients heard from the chain and from matching."""
+
+    def __init__(self, exchange: Exchange, ledger: BookLedger) -> None:
+        super().__init__(ledger)
+        network = exchange.network.name
+        self.chain, self.matching = f"{network}/chain.submit", f"{network}/matching.order"
+
+    def told(self, history: History) -> Iterator[Answer]:
+        """Every answer to a client's last request; a lost one says nothing."""
+        asked: dict[tuple[str, str], str] = {}
+        for event in history:
+            if event.resource not in (self.chain, self.matching) or "#" in event.lane:
+                continue
+            if event.kind == "send":
+                asked[event.lane, event.resource] = event.value.id  # type: ignore[attr-defined]
+            elif event.operation == "answer":
+                identity = asked[event.lane, event.resource]
+                said = event.value.error if isinstance(event.value, Error) else event.value
+                by_chain = event.resource == self.chain
+                told = learned(said, identity=identity, client=event.lane, by_chain=by_chain)
+                if told is not None:
+                    yield told
+
+
+def learned(said: object, *, identity: str, client: str, by_chain: bool) -> Answer | None:
+    """What a client learns about a command from events or an error; a lost answer says nothing."""
+    if isinstance(said, Exception):
+        return None if isinstance(said, OSError) else Answer(identity, client, True, str(said))
+    refusals = [
+        each.describe()
+        for each in (said if isinstance(said, tuple) else ())
+        if isinstance(each, Rejected) and each.command_id == identity
+    ]
+    if refusals:
+        return Answer(identity, client, True, refusals[0])
+    again = said == (Duplicate(command_id=identity),)
+    if said and by_chain and not again:
+        # That it came before does not say what became of it: it may have been refused.
+        return Answer(identity, client, False, "done")
+    return None

@@ -61,7 +61,11 @@ def told(schedule: Schedule, done: Carried) -> list[str]:
         outcome = DIVERGED if done.diverged else HELD
     broken = [f"{run.scenario.name} breaks {first_broken(run)}" for run in runs]
     steps = counted(done.shared, "step")
-    lines = [f"{outcome:<12} {schedule.token} as {done.run.token}", f"    {', '.join(broken)}"]
+    lines = [
+        f"{outcome:<12} {schedule.token}",
+        f"    as {done.run.token}",
+        f"    {', '.join(broken)}",
+    ]
     if done.strays:
         stray = done.strays[0]
         lines.append(f"    the same order up to step {stray.step}, where {stray.wanted!r} was next")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, cast
 
 from harness.history import Event, History
 from harness.live.lanes import Completion, Lane
+from harness.live.ports import Request
 from harness.live.processes import Process
-from harness.live.world import LiveWorld
+from harness.live.world import LiveWorld, Overheard
+
+if TYPE_CHECKING:
+    from harness.live.http1 import HttpAnswer
 
 #: How much of a statement a label shows.
 TEXT_MAX = 72
@@ -41,12 +46,24 @@ class Chronicle:
             self.writes += 1
             self.overlapped += self._restarting()
 
+    def asked(self, lane: Lane, request: Request) -> None:
+        """A request goes to its peer, and those who listen in hear it."""
+        self._hear(lane, Overheard(lane.process.name, request.target, request.body))
+
+    def _hear(self, lane: Lane, said: Overheard) -> None:
+        for function in self._world.listeners.get(lane.peer.name, ()):
+            function(said)
+
     def answered(self, done: Iterable[Completion], first: str) -> None:
         """The requests that were answered in a step, those of lane ``first`` before all others."""
         for each in sorted(done, key=lambda one: (one.lane.name != first, one.lane.name)):
             if not each.request.visible:
                 continue
             peer, target = each.lane.peer.name, each.request.target
+            if each.heard and peer in self._world.listeners:
+                answer, name = cast("HttpAnswer", each.answer), each.lane.process.name
+                told = (answer.status, answer.body)
+                self._hear(each.lane, Overheard(name, target, each.request.body, *told))
             self.emit(
                 "write" if each.answer.wrote else "read",
                 each.request.text[:TEXT_MAX],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 
@@ -38,7 +38,7 @@ _SIGNED = re.compile(r"(x-amz-[^=&]*)=[^&]*", re.IGNORECASE)
 class HttpAnswer:
     """What a request came to: the status, and what the body is but for what always differs.
 
-    ``status`` is 0 for a request whose answer never came.
+    ``status`` is 0 for a request whose answer never came. ``body`` is all of it.
     """
 
     status: int = 0
@@ -46,6 +46,7 @@ class HttpAnswer:
     digest: str = ""
     wrote: bool = False
     transaction: str = "I"
+    body: bytes = field(default=b"", repr=False)
 
     def __str__(self) -> str:
         if not self.status:
@@ -65,6 +66,7 @@ class Conversation:
         self._asking = _Cut(h11.SERVER)
         self._head: h11.Request | None = None
         self._asked = bytearray()
+        self._brought = bytearray()
         self._answering: _Cut | None = None
         self._running: Request | None = None
         self._status = 0
@@ -85,6 +87,8 @@ class Conversation:
                 self._head = event
                 if event.method == b"CONNECT":
                     raise WireError("CONNECT is not held; let the client ask the server itself")
+            elif isinstance(event, h11.Data):
+                self._brought += event.data
             elif isinstance(event, h11.EndOfMessage):
                 found.append(self._request())
             elif event is h11.NEED_DATA:
@@ -99,12 +103,14 @@ class Conversation:
         assert self._head is not None
         method, target = self._head.method.decode(), self._head.target.decode("ascii", "replace")
         raw, left = bytes(self._asked), self._asking.left
+        body = bytes(self._brought)
         self._asking, self._head = _Cut(h11.SERVER), None
         self._asked.clear()
+        self._brought.clear()
         self._asking.feed(left)
         path = target.partition("?")[0]
         text, changes = f"{method} {shown(target)}", method not in _SAFE
-        return Request(method, raw, text, target=path.lstrip("/"), changes=changes)
+        return Request(method, raw, text, target=path.lstrip("/"), changes=changes, body=body)
 
     def beginning(self, request: Request) -> tuple[bytes, bytes] | None:
         """Who asks whether its body is wanted is answered here: it is held with its body."""
@@ -153,7 +159,7 @@ class Conversation:
         known = _MASKED.sub(b"*", bytes(self._body))
         digest = hashlib.sha256(known).hexdigest()[:8] if known else ""
         wrote = running.changes and status < 400
-        return HttpAnswer(status, len(known), digest, wrote)
+        return HttpAnswer(status, len(known), digest, wrote, body=bytes(self._body))
 
     def lost(self) -> Answer | None:
         """The server is gone: what the request that runs came to, if one does.

@@ -193,11 +193,12 @@ class Lane:
 
 
 class Completion:
-    """A request that was answered in a step, with what it came to."""
+    """A request that was answered in a step, with what it came to, and whether its client hears."""
 
-    __slots__ = ("answer", "lane", "request")
+    __slots__ = ("answer", "heard", "lane", "request")
 
     def __init__(self, lane: Lane, request: Request, answer: Answer) -> None:
         self.lane = lane
         self.request = request
         self.answer = answer
+        self.heard = lane.client.open and not lane.loses

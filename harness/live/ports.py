@@ -41,7 +41,7 @@ class Request:
     is about (a table, a path, a key), empty if that is not plain; ``changes`` is false of what is
     known to change nothing; ``waits`` tells how long it may wait until something comes, empty if it
     does not. ``statements`` are the SQL texts that it executes, if it is SQL. ``replies`` is how
-    many messages answer it, for a protocol that counts them.
+    many messages answer it, for a protocol that counts them. ``body`` is that of HTTP.
     """
 
     kind: str
@@ -53,6 +53,7 @@ class Request:
     waits: str = ""
     statements: tuple[str, ...] = ()
     replies: int | None = None
+    body: bytes = b""
 
 
 class Answer(Protocol):

@@ -264,7 +264,7 @@ class LiveStage:
     # --- what happens -----------------------------------------------------------------------------
 
     def _release(self, lane: Lane) -> None:
-        self.gate.release(lane)
+        self.chronicle.asked(lane, self.gate.release(lane))
 
     def _close(self, lane: Lane) -> None:
         self._footprints.now.closed.append(lane)
@@ -289,7 +289,7 @@ class LiveStage:
         lane.loses = True
         name = lane.process.name
         self.emit("fault", "lost answer", lane=NEMESIS, resource=name, after="hears no answer")
-        self.gate.release(lane)
+        self._release(lane)
 
     def _wake(self, name: str, sleeps: Sleeps) -> None:
         sleeps.let_go()
@@ -372,11 +372,17 @@ class LiveStage:
         for process in self.gate.processes:
             if process.failure:
                 self.accuse("no_lane_fails", f"{process.name} {process.failure}", LANE_FAILS)
-            elif process.alive and signal.SIGTERM in process.signals:
+            elif process.alive and signal.SIGTERM in process.signals and not self._waits(process):
                 text = f"{process.name} ignores SIGTERM: it was told to stop, and still runs"
                 self.accuse("stops_when_told", text, STOPS)
         last = labels(self.applied[-6:])
         self.judge.violations += bad_ending(ending, steps=self.steps, at_ms=self.now_ms, last=last)
+
+    def _waits(self, process: Process) -> bool:
+        """Whether a process would go on if it were let, and the run has only ended before that."""
+        asks = any(lane.held or lane.running for lane in self.gate.lanes if lane.process is process)
+        sleeps = process.sleeps is not None and process.sleeps.held
+        return bool(asks or sleeps or process.paused or self.gate.alarms.of(process.name))
 
     def accuse(self, rule: str, message: str, describe: str) -> None:
         """Note a violation, found at this step, of a rule that is told in these words."""

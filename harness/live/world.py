@@ -48,6 +48,20 @@ class ServerRecipe:
     prepare: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Overheard:
+    """What ``lane`` asks at ``target`` by HTTP, with this body; ``status`` is 0 until it is told.
+
+    ``told`` is the body of the answer. A client that has hung up is told nothing any more.
+    """
+
+    lane: str
+    target: str
+    asked: bytes
+    status: int = 0
+    told: bytes = b""
+
+
 class LiveWorld(Judged):
     """What a live scenario is handed; ``guards`` and ``bug`` say which variant to start."""
 
@@ -77,6 +91,7 @@ class LiveWorld(Judged):
         self.ends_with: tuple[str, ...] = ()
         self.watchers: list[tuple[str, Callable[[Event], None]]] = []
         self.followers: list[Callable[[], Iterable[Told]]] = []
+        self.listeners: dict[str, list[Callable[[Overheard], None]]] = {}
 
     def database(self, schema: str, *, settings: Mapping[str, str] | None = None) -> None:
         """The SQL that makes the database as every run finds it.
@@ -199,6 +214,18 @@ class LiveWorld(Judged):
     def watch(self, prefix: str, function: Callable[[Event], None]) -> None:
         """Tell a function of every event on resources with this prefix, before the rules judge."""
         self.watchers.append((prefix, function))
+
+    def overhear(self, peer: str, function: Callable[[Overheard], None]) -> None:
+        """Tell a function what this peer is asked by HTTP, when it is asked and when it answers.
+
+        For rules about what clients were told, which they need not say themselves.
+        """
+        known = {each.name: each.listens for each in self.recipes.values()}
+        known |= {each.name: each.listens for each in self.servers.values()}
+        speaking = [name for name, protocol in known.items() if protocol == "http"]
+        if peer not in speaking:
+            raise closest(peer, speaking, kind="service that is asked by HTTP")
+        self.listeners.setdefault(peer, []).append(function)
 
     def until(self, *services: str) -> None:
         """The run is over when these services have ended; without it, when nothing can happen.

@@ -25,6 +25,10 @@ _SPEAKERS = (
     "target_stub.cloud.mode_control",
     "target_stub.cloud.oracle_feed",
 )
+#: Errors that are raised again as what they were.
+_ERRORS: Mapping[str, type[Exception]] = {
+    each.__name__: each for each in (ConnectionError, KeyError, TimeoutError, TypeError, ValueError)
+}
 _AMOUNT, _TUPLE, _SET, _MAP = "$", "$tuple", "$set", "$map"
 
 
@@ -53,6 +57,15 @@ def encode(value: Any) -> str:
 def decode(text: str | bytes) -> Any:
     """The value that was encoded; ValueError if it was not."""
     return json.loads(text, object_pairs_hook=_value)
+
+
+def answer_of(status: int, body: bytes) -> Any:
+    """What a service has answered by HTTP: a value, or the error with which it refuses."""
+    told = decode(body)
+    if status == 200:
+        return told
+    kind, words = told
+    return _ERRORS.get(kind, RuntimeError)(words)
 
 
 def _plain(value: Any) -> Any:

@@ -12,13 +12,9 @@ from typing import Any
 import trio
 
 from target_stub.ports import Request
-from target_stub.real.codec import decode, encode
+from target_stub.real.codec import answer_of, decode, encode
 from target_stub.real.http import Clients, Message, open_listener, serve_for_ever
 from target_stub.real.postgres import Links, Topic, publish
-
-_KNOWN_ERRORS: dict[str, type[Exception]] = {
-    each.__name__: each for each in (ConnectionError, KeyError, TimeoutError, TypeError, ValueError)
-}
 
 
 class HttpRequest:
@@ -79,11 +75,10 @@ class HttpNetwork:
         """Ask a service; ``ConnectionError`` when nobody answers."""
         question = Message(method="POST", target=f"/{method}", body=encode(payload).encode())
         answer = await self.clients.ask(address, question, timeout_s=timeout_s)
-        told = decode(answer.body)
-        if answer.status == 200:
-            return told
-        kind, words = told
-        raise _KNOWN_ERRORS.get(kind, RuntimeError)(words)
+        told = answer_of(answer.status, answer.body)
+        if isinstance(told, Exception):
+            raise told
+        return told
 
     def subscribe(self, topic: str) -> AsyncIterator[Any]:
         """The messages of a topic from now on."""

@@ -1,18 +1,24 @@
 """An object store by the S3 protocol: the client that services use, and a small server of it.
 
 Of S3 what the exchange needs: PUT and GET of whole objects, entity tags, and conditional writes
-(``If-None-Match: *`` and ``If-Match``, 412 if the condition fails). The server keeps objects in
-memory. Amazon S3 API Reference, PutObject and GetObject; Amazon S3 User Guide, conditional writes.
+(``If-None-Match: *`` and ``If-Match``, 412 if the condition fails). The client signs if it has a
+key; the server asks for none, and keeps objects in memory. Amazon S3 API Reference, PutObject and
+GetObject; Amazon S3 User Guide, conditional writes.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any
+from urllib.parse import urlsplit
 
 from target_stub.real.codec import decode, encode
 from target_stub.real.http import Clients, Message, open_listener, serve_for_ever
+from target_stub.real.signing import key_of_environment, signed
 
 BUCKET = "exchange"
 #: Where the server makes everything as it was in the beginning.
@@ -20,7 +26,7 @@ RESET = "/reset"
 
 
 class PreconditionFailed(Exception):
-    """Somebody else has written the object meanwhile, or has made it."""
+    """Somebody else has written the object meanwhile, or has made it, or it is not there."""
 
 
 class S3Store:
@@ -43,7 +49,10 @@ class S3Store:
         question = Message(
             method="PUT", target=self._place(key), headers=headers, body=encode(value).encode()
         )
-        return (await self._ask(question)).headers["etag"]
+        answer = await self._ask(question)
+        if answer.status == 404:
+            raise PreconditionFailed(question.target)
+        return answer.headers["etag"]
 
     async def get(self, key: str) -> tuple[Any, str] | None:
         """An object and its etag, or nothing."""
@@ -56,12 +65,23 @@ class S3Store:
         return f"/{self.bucket}/{key}"
 
     async def _ask(self, question: Message) -> Message:
+        if (key := key_of_environment()) is not None:
+            host = urlsplit(os.environ["STORAGE_URL"]).netloc
+            headers = signed(
+                key,
+                question.method,
+                question.target,
+                headers={**question.headers, "host": host},
+                body=question.body,
+                at=datetime.now(UTC),
+            )
+            question = replace(question, headers=headers)
         answer = await self.clients.ask("storage", question)
         if answer.status == 412:
             raise PreconditionFailed(question.target)
         if answer.status >= 500:
             raise ConnectionError(f"the object store answered {answer.status}")
-        if answer.status not in (200, 404):
+        if answer.status != 200 and (answer.status, b"NoSuchKey" in answer.body) != (404, True):
             raise ValueError(f"the object store answered {answer.status}: {answer.body!r}")
         return answer
 

@@ -31,7 +31,8 @@ def tellings(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
         (
             "written",
             1,
-            "FOUND AGAIN  spoken@1:2=1 as written+bug=rude+guards=none@1\n"
+            "FOUND AGAIN  spoken@1:2=1\n"
+            "    as written+bug=rude+guards=none@1\n"
             "    spoken breaks early_is_first, written breaks early_is_first\n"
             "    the same order of what both have, 1 step\n"
             "STILL FAILS  written+bug=rude+guards=none@1:",
@@ -39,20 +40,23 @@ def tellings(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
         (
             "otherwise",
             1,
-            "ANOTHER BUG  spoken@1:2=1 as otherwise+bug=rude@1\n"
+            "ANOTHER BUG  spoken@1:2=1\n"
+            "    as otherwise+bug=rude@1\n"
             "    spoken breaks early_is_first, otherwise breaks nobody_writes_late\n",
         ),
         (
             "unruled",
             0,
-            "HELD         spoken@1:2=1 as unruled+bug=rude@1\n"
+            "HELD         spoken@1:2=1\n"
+            "    as unruled+bug=rude@1\n"
             "    spoken breaks early_is_first, unruled breaks no rule\n"
             "    the same order of what both have, 1 step",
         ),
         (
             "orderly",
             3,
-            "DIVERGED     spoken@1:2=1 as orderly+bug=rude@1\n"
+            "DIVERGED     spoken@1:2=1\n"
+            "    as orderly+bug=rude@1\n"
             "    spoken breaks early_is_first, orderly breaks no rule\n"
             "    the same order up to step 3, where 'late writes' was next\n"
             "    and could not go, so 'early: put ledger/lines/early' went",
@@ -78,9 +82,11 @@ def test_what_is_found_again_is_a_finding_of_its_own_that_goes_back(tellings: Pr
 
 def test_guards_and_bug_are_the_same_whatever_is_the_default(tellings: Project) -> None:
     guarded = tellings.changeover("replay", "spoken+guards=polite@1", "--as", "written")
-    assert guarded.stdout.startswith("HELD         spoken+guards=polite@1 as written+bug=rude@1")
+    assert guarded.stdout.startswith(
+        "HELD         spoken+guards=polite@1\n    as written+bug=rude@1"
+    )
     sound = tellings.changeover("replay", "spoken+bug=none@1", "--as", "unguarded")
-    assert sound.stdout.startswith("HELD         spoken+bug=none@1 as unguarded@1")
+    assert sound.stdout.startswith("HELD         spoken+bug=none@1\n    as unguarded@1")
 
 
 def test_a_schedule_that_no_longer_fits_is_not_carried(tellings: Project) -> None:

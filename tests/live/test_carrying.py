@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.carrying import Carrier, Stray, carry, kin_of, shared
+from harness.carrying import Carrier, Stray, carry, kin_of, shared, translated
 from harness.live import servers
 from harness.schedule.choices import FAULT, OPERATION, TIMER, Option, Schedule
 from scenarios.live_paradex import paradex_reduced_live
@@ -96,6 +96,13 @@ def test_a_fault_that_goes_on_for_several_steps_strikes_once() -> None:
 def test_whoever_declared_them_the_incident_and_its_sister_are_kin() -> None:
     for name in ("paradex-2026-01-19", "paradex-reduced"):
         assert kin_of(name, f"{name}-live") is kin_of(f"{name}-live", name) is kin
+
+
+def test_what_was_left_out_of_a_workload_is_left_out_only_where_that_is_possible() -> None:
+    schedule = Schedule.parse("paradex-reduced+guards=all+without=trader0.1-3@7")
+    both = {"guards": "all", "without": "trader0.1-3"}
+    assert translated(schedule, paradex_reduced, paradex_reduced) == both
+    assert translated(schedule, paradex_reduced, paradex_reduced_live) == {"guards": "all"}
 
 
 @live

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from harness.engine import execute
 from harness.errors import UsageError
 from harness.live.launching import FORKED
 from harness.live.scenario import live_restart, live_scenario, lost_answer
-from harness.live.world import LiveWorld
+from harness.live.world import LiveWorld, Overheard
 from harness.scenario import Scenario
 from tests.live.deployments import BOOKS, hand, python, scripted
 from tests.live.test_peers import streaming
@@ -58,18 +59,24 @@ def test_the_lost_answer_is_found_by_the_search() -> None:
 
 
 def test_the_answer_of_a_service_gets_lost_after_all_it_had_to_do() -> None:
+    heard: list[Overheard] = []
+
     @live_scenario(name="live-again", faults=[lost_answer("payer", of="ledger")])
     def again(world: LiveWorld) -> None:
         world.database(BOOKS)
         world.service("ledger", **python("ledger"), listens="http", boot=FORKED)
         world.service("payer", **python("payer", "ledger"), boot=FORKED)
         world.observe("amount", "select amount from books where name = 'ann'")
+        world.overhear("ledger", heard.append)
 
     made = run(again, "nemesis: lose the answer to payer#1.ledger.0: POST /add", "ledger#1.0: sel")
     assert last(made, "amount") == "2"
     asked = [event for event in made.history if event.peer == "ledger" and event.lane == "payer#1"]
     assert [str(event.value)[:3] for event in asked] == ["200", "200"]
     assert asked[0].step == 3 and made.taken[3] == "payer#1.ledger.1: POST /add"
+    add = Overheard("payer#1", "add", b"")
+    once = [add, add, replace(add, status=200, told=b"done")]
+    assert heard == 2 * once, "the first answer is not told; the run was made twice"
 
 
 def test_only_what_may_change_something_is_worth_losing() -> None:

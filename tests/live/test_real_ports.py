@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -28,6 +29,7 @@ from target_stub.real.network import HttpNetwork  # noqa: E402
 from target_stub.real.objectstore import RESET, PreconditionFailed, S3Server, S3Store, objects  # noqa: E402
 from target_stub.real.postgres import Links, PostgresDatabase  # noqa: E402
 from target_stub.real.schema import AWAY, READ_ONLY, schema  # noqa: E402
+from target_stub.real.signing import Key, signed  # noqa: E402
 
 # --- what is said ---------------------------------------------------------------------------------
 
@@ -83,6 +85,8 @@ def test_an_object_is_whole_and_a_condition_keeps_it(port: int) -> None:
                 await store.put("checkpoints/BTC", (), if_none_match=True)
             with pytest.raises(PreconditionFailed):
                 await store.put("checkpoints/BTC", (), if_match='"another"')
+            with pytest.raises(PreconditionFailed):
+                await store.put("nothing", (), if_match='"another"')
             second = await store.put("checkpoints/BTC", (Decimal(2),), if_match=first)
             assert second != first
             await store.put("new", 1, if_none_match=True)
@@ -97,6 +101,22 @@ def test_an_object_is_whole_and_a_condition_keeps_it(port: int) -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(main)
+
+
+def test_a_signature_is_that_of_the_example_of_amazon() -> None:
+    made = signed(
+        Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        "GET",
+        "/test.txt",
+        headers={"host": "examplebucket.s3.amazonaws.com", "range": "bytes=0-9"},
+        body=b"",
+        at=datetime(2013, 5, 24, tzinfo=UTC),
+    )
+    assert made["authorization"] == (
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
+        "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,"
+        "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+    )
 
 
 def test_a_call_is_answered_or_fails_as_it_did_over_there(port: int) -> None:

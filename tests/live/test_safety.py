@@ -64,6 +64,21 @@ def test_a_service_that_ignores_sigterm_is_a_violation() -> None:
 
 
 @pytest.mark.usefixtures("walls")
+def test_whose_request_was_held_until_the_end_is_not_said_to_ignore_sigterm() -> None:
+    scripts = {"b": [hand("b")], "a": ["deaf:", hand("1"), "pause:"]}
+    made = execute(
+        scripted(scripts, kinds=["rolling"], until=["b"]),
+        seed=0,
+        choose=lambda options, step: max(
+            range(len(options)), key=lambda at: (options[at].lane == "nemesis", options[at].lane[0])
+        ),
+        recorded=True,
+    )
+    assert made.ending.kind == "finished" and "nemesis: SIGTERM to a#1" in made.taken
+    assert not made.violations
+
+
+@pytest.mark.usefixtures("walls")
 def test_a_service_that_fails_is_a_violation_with_its_last_words() -> None:
     made = execute(scripted({"a": [hand("a"), "exit:3"]}), seed=0)
     (violation,) = made.violations
