@@ -12,6 +12,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from time import perf_counter
 
 from harness.errors import RefusedError
 from harness.live import quiescence
@@ -96,12 +97,19 @@ class Gate:
 
     # --- what happens ------------------------------------------------------------------------
 
-    def pump(self, wait_s: float = 0.0) -> bool:
-        """Move what can be moved, waiting so long for the first of it; whether anything was."""
-        if wait_s and self._epoll.fileno() < _SELECTED_MAX:
-            select.select((self._epoll,), (), (), wait_s)  # epoll itself counts in milliseconds
-            wait_s = 0.0
-        events = self._epoll.poll(wait_s)
+    def pump(self, wait_s: float = 0.0, *, awake_s: float = 0.0) -> bool:
+        """Move what can be moved, waiting so long for the first of it; whether anything was.
+
+        For the first ``awake_s`` we do not sleep: being woken may take longer than the answer.
+        """
+        awake_until = perf_counter() + awake_s
+        while not (events := self._epoll.poll(0)) and perf_counter() < awake_until:
+            pass
+        if wait_s and not events:
+            if wait_s < 0.001 and self._epoll.fileno() < _SELECTED_MAX:
+                select.select((self._epoll,), (), (), wait_s)  # epoll itself counts in milliseconds
+                wait_s = 0.0
+            events = self._epoll.poll(wait_s)
         for number, mask in sorted(events):
             handler = self._handlers.get(number)
             if handler is not None:
