@@ -175,7 +175,7 @@ class Gate:
             except WireError as error:
                 raise WireError(f"{lane.name}: {error}") from None
             if lane.peer.ahead is not None:
-                lane.peer.ahead.notice(requests)
+                lane.peer.ahead.notice(sql for each in requests for sql in each.statements)
             lane.take([each for each in requests if not self._has_passed(lane, each)])
             return
         self._forget(stream.socket.fileno())
@@ -295,6 +295,8 @@ class Gate:
             lane.running = request
         elif request.kind != TERMINATE and request.visible:
             self.completions.append(Completion(lane, request, Done()))
+        if lane.peer.ahead is not None:
+            lane.peer.ahead.passed()
         self._send(server, request.raw)
         return request
 

@@ -94,6 +94,7 @@ class LiveStage:
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
             self.world.client = self._database.client
+            self.world.ahead = self.gate.peers[0].ahead
             self.services = services_of(self.world, self.gate)
             for service in self.services.values():
                 if service.start_due:
