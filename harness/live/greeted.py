@@ -104,12 +104,10 @@ class Greeted:
         if self.watched or not any(map(sees_sessions, statements)):
             return
         self.watched = True
-        handles = [os.pidfd_open(pid) for pid in self.processes()]
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                _end(pid)
         self.close()
-        for handle in handles:
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
-            quiescence.await_end(handle, SERVER_WAIT_S)
-            os.close(handle)
 
     def close(self) -> None:
         """Close all of them."""
@@ -119,6 +117,16 @@ class Greeted:
 
     def _all(self) -> Iterator[socket.socket]:
         return (each for waiting in self._waiting.values() for each in waiting)
+
+
+def _end(pid: int) -> None:
+    """End a process of the server, and wait until it is gone."""
+    handle = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        quiescence.await_end(handle, SERVER_WAIT_S)
+    finally:
+        os.close(handle)
 
 
 def _is_over(end: socket.socket) -> bool:
