@@ -317,7 +317,7 @@ class Gate:
             lane.server.close()
             lane.server = None
             if lane.backend is not None:
-                self._watch(lane.backend, partial(self._backend_ended, lane))
+                self._watch(lane.backend, partial(self.session_ended, lane))
 
     def hang_up(self, lane: Lane) -> None:
         """Close both ends of a lane."""
@@ -374,12 +374,13 @@ class Gate:
         self._epoll.close()
         self.sockets.close()
 
-    def _backend_ended(self, lane: Lane, mask: int) -> None:
-        """The server has ended its side of a lane that was left: its locks are free now."""
+    def left(self) -> list[Lane]:
+        """The lanes that were left and whose session the server has not ended yet."""
+        return [lane for lane in self.lanes if lane.server is None and lane.backend is not None]
+
+    def session_ended(self, lane: Lane, mask: int = 0) -> None:
+        """The server has ended the session of a lane that was left: its locks are free now."""
         assert lane.backend is not None
+        self.version += 1
         self._forget(lane.backend)
         lane.forget_backend()
-
-    def backends_gone(self) -> bool:
-        """Whether the server has ended its side of all lanes that were left."""
-        return all(lane.server is not None or lane.backend is None for lane in self.lanes)

@@ -166,7 +166,11 @@ class Settler:
 
     def _at_rest(self) -> bool:
         gate = self.gate
-        if not gate.backends_gone():
+        if left := gate.left():
+            going_on = locks.sessions(self.control, [lane.talk.backend_pid for lane in left])
+            for lane in left:
+                if lane.talk.backend_pid not in going_on:
+                    gate.session_ended(lane)
             return False
         for lane in gate.lanes:
             # Who listens may be told something at any moment, but not while it sleeps.
