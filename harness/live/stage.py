@@ -100,7 +100,7 @@ class LiveStage:
                 if service.start_due:
                     self._start(service)
             self._happen(lambda: None)
-            self._database.client.ordered()  # nothing was let go that could have met rows
+            self._database.client.ordered()  # up to now nothing has passed that could meet rows
         except BaseException:
             self.__exit__()
             raise
