@@ -112,6 +112,7 @@ class Databases:
                 raise UntrustworthyError(f"connections to {database.name} do not end")
             time.sleep(0.001)
         database.client.order(_SHAPE, READ_AT_LOGIN, database.put_back)
+        database.greeted.fill()
         self._idle.setdefault(schema, []).append(database)
 
     def close(self) -> None:

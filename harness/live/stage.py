@@ -100,7 +100,9 @@ class LiveStage:
                 if service.start_due:
                     self._start(service)
             self._happen(lambda: None)
-            self._database.client.ordered()  # up to now nothing has passed that could meet rows
+            # Up to now nothing has passed that could meet rows, or who is just beginning.
+            self._database.client.ordered()
+            self._database.greeted.processes()
         except BaseException:
             self.__exit__()
             raise

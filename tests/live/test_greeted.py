@@ -62,17 +62,30 @@ def test_a_run_gets_the_sessions_that_the_one_before_has_begun() -> None:
     run(scenario)
     for _ in range(2):
         waiting = latest().greeted.processes()
-        assert len(waiting) == 2 and run(scenario)[1] == waiting
+        assert len(waiting) == 4 and run(scenario)[1] == waiting[:2]  # enough for two runs
+
+
+def test_no_session_begins_while_a_run_goes_on() -> None:
+    scenario = saying("'busy'", services=2)
+    run(scenario)
+    with scenario.stage(scenario, seed=0, variant={}) as stage:  # type: ignore[misc]
+        # All that will be there is there before the first choice, and has begun.
+        begun = [session.pid for session in latest().greeted._all()]
+        assert all(begun) and len(begun) == len(latest().greeted.processes())
+        while options := stage.options():
+            stage.apply(options[0])
+            assert set(latest().greeted.processes()) <= set(begun)
 
 
 def test_there_are_never_more_than_a_few() -> None:
     run(saying("'many'", services=WAITING_MAX + 2))
     assert len(latest().greeted.processes()) == WAITING_MAX
     run(saying("'few'"))
+    assert len(latest().greeted.processes()) == 4
     others = servers.shared().control.query(
         "select count(*) from pg_stat_activity where application_name = '' and datname <> ''"
     )
-    assert others == [("2",)]  # those of the other database are gone
+    assert others == [("4",)]  # those of the other database are gone
 
 
 def test_who_looks_at_the_sessions_of_the_server_sees_only_those_of_the_run() -> None:
