@@ -76,6 +76,7 @@ class Client:
         """
         found: list[list[Row]] = []
         refused = None
+        assert count is None or count <= self._ordered, "somebody else has taken the answers"
         for _ in range(self._ordered if count is None else count):
             self._ordered -= 1
             try:

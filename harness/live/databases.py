@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import UntrustworthyError, UsageError
 from harness.live import catalogue
 from harness.live.client import Client, ServerError
-from harness.live.greeted import Greeted
+from harness.live.greeted import READ_AT_LOGIN, Greeted, sees_sessions
 from harness.live.sql import Reader
 
 #: Where the copies are.
@@ -74,7 +74,8 @@ class Databases:
         self.control = control
         self._count = 0
         self._idle: dict[str, list[Database]] = {}
-        self._latest: Database | None = None
+        #: The one that was taken last.
+        self.latest: Database | None = None
 
     def take(self, schema: str, *, waits: bool = True) -> Database:
         """A database as this SQL makes it.
@@ -82,17 +83,18 @@ class Databases:
         Without ``waits`` it may still be being put back: its client answers when that is done.
         """
         database = self._kept(schema) or self._make(schema)
-        if self._latest is not None and self._latest is not database:
-            self._latest.greeted.close()  # there is no room in a server for those of all
-        self._latest = database
+        if self.latest is not None and self.latest is not database:
+            self.latest.greeted.close()  # there is no room in a server for those of all
+        self.latest = database
         if waits:
             database.client.ordered()
         return database
 
     def _kept(self, schema: str) -> Database | None:
         for database in self._idle.pop(schema, []):
-            (rows,) = database.client.ordered(1)
-            if rows[0][0] == database.shape:
+            shape, read_at_login = database.client.ordered(2)
+            if shape[0][0] == database.shape:
+                database.greeted.begin(read_at_login[0][0])
                 return database
             self._drop(database)
         return None
@@ -109,7 +111,8 @@ class Databases:
             if time.monotonic() > deadline:
                 raise UntrustworthyError(f"connections to {database.name} do not end")
             time.sleep(0.001)
-        database.client.order(_SHAPE, database.put_back)
+        database.client.order(_SHAPE, READ_AT_LOGIN, database.put_back)
+        database.greeted.fill()
         self._idle.setdefault(schema, []).append(database)
 
     def close(self) -> None:
@@ -129,6 +132,7 @@ class Databases:
                 _execute(client, schema)
             put_back, reader = _copied(client), Reader(catalogue.ask(client))
             greeted = Greeted(self._place, client)
+            greeted.watched = sees_sessions(schema)
             return Database(name, client, put_back, _shape(client), greeted, reader)
         except BaseException:
             client.close()

@@ -11,6 +11,7 @@ With ``own`` as the fifth they are imported as well, all but the one that is run
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -24,7 +25,7 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 _PR_SET_PDEATHSIG = 1
@@ -32,9 +33,8 @@ _MESSAGE_MAX = 1 << 20
 
 
 class Job(NamedTuple):
-    """What to start: the server's number, what it was told, and the handles that came with it."""
+    """What to start: what the server was told, and the handles that came with it."""
 
-    server: int
     words: dict[str, Any]
     handles: list[int]
 
@@ -119,8 +119,13 @@ def prepare(path: str, *, with_own: bool) -> str:
 
 
 def serve(link: socket.socket) -> Job:
-    """Start what we are told to start; returns in the process that was started."""
-    while True:
+    """Start what we are told to start; returns in the process that was started.
+
+    One child is always there before it is needed, so that nobody waits for it to be copied.
+    """
+    server = os.getpid()
+    pid, channel = spared()
+    while pid:
         data, handles, _, _ = socket.recv_fds(link, _MESSAGE_MAX, 2)
         if not data:
             os._exit(0)
@@ -129,21 +134,40 @@ def serve(link: socket.socket) -> Job:
             status = os.waitstatus_to_exitcode(os.waitpid(job["reap"], 0)[1])
             link.send(json.dumps({"status": status}).encode())
             continue
-        server = os.getpid()
-        pid = os.fork()
-        if not pid:
-            return Job(server, job, handles)
+        with channel:
+            socket.send_fds(channel, [data], handles)
         for each in handles:
             os.close(each)
         link.send(json.dumps({"pid": pid}).encode())
+        pid, channel = spared()
+    link.close()
+    with channel:
+        return waited(server, channel)
+
+
+def spared() -> tuple[int, socket.socket]:
+    """A child that waits for its job, and how to tell it; in the child 0, and how to hear it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    mine, other = (ours, theirs) if pid else (theirs, ours)
+    other.close()
+    return pid, mine
+
+
+def waited(server: int, channel: socket.socket) -> Job:
+    """A child that nobody needs yet: it gets a session of its own, and hears what it is to be."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != server:
+        os._exit(1)
+    data, handles, _, _ = socket.recv_fds(channel, _MESSAGE_MAX, 2)
+    if not data:
+        os._exit(0)
+    return Job(json.loads(data), handles)
 
 
 def become(job: Job, hold_sleeps: Callable[[socket.socket], Callable[[], None]]) -> None:
-    """What was started gets a session, an output and an environment of its own."""
-    os.setsid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != job.server:
-        os._exit(1)
+    """What was started gets an output and an environment of its own."""
     for number in (1, 2):
         os.dup2(job.handles[0], number)
     os.chdir(job.words["directory"])
@@ -153,6 +177,41 @@ def become(job: Job, hold_sleeps: Callable[[socket.socket], Callable[[], None]])
         if job.words["holds"]:
             hold_sleeps(channel)()
     os.close(job.handles[0])
+
+
+def leave(known: Collection[str], status: int) -> None:
+    """End as the interpreter does, but for taking apart the libraries, which are the server's.
+
+    Threads are awaited, exit functions called, and whatever the service has made is ended; returns
+    if threads go on that nobody awaits.
+    """
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+        if sys.modules["threading"].active_count() > 1:
+            return
+    atexit._run_exitfuncs()
+    flush()
+    for name in [each for each in sys.modules if each not in known]:
+        del sys.modules[name]
+    gc.collect()
+    flush()
+    ctypes.PyDLL(None).exit(status)
+
+
+def flush() -> None:
+    """Write what a service has said and not written yet."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+
+
+def status_of(ending: SystemExit) -> int:
+    """The exit status that a service has asked for; any other object is told, and means 1."""
+    if ending.code is None or isinstance(ending.code, int):
+        return int(ending.code or 0)
+    flush()
+    sys.stderr.write(f"{ending.code}\n")
+    return 1
 
 
 def main() -> tuple[str, str]:
@@ -174,7 +233,6 @@ def main() -> tuple[str, str]:
     gc.collect()
     gc.freeze()  # whoever collects in a child would copy every page of ours that it looks at
     job = serve(link)
-    link.close()
     become(job, holding.hold_sleeps)
     sys.argv = [path or name, *job.words["arguments"]]
     return name, module
@@ -183,7 +241,13 @@ def main() -> tuple[str, str]:
 if __name__ == "__main__":
     _name, _module = main()
     del sys.modules["_sleeps"]
-    if _module:
-        runpy.run_module(_name, run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(_name, run_name="__main__")
+    _known, _status = frozenset(sys.modules), 0
+    try:
+        if _module:
+            runpy.run_module(_name, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(_name, run_name="__main__")
+    except SystemExit as _ending:
+        _status = status_of(_ending)
+    leave(_known, _status)
+    sys.exit(_status)

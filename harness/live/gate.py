@@ -12,6 +12,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from time import perf_counter
 
 from harness.errors import RefusedError
 from harness.live import quiescence
@@ -96,12 +97,19 @@ class Gate:
 
     # --- what happens ------------------------------------------------------------------------
 
-    def pump(self, wait_s: float = 0.0) -> bool:
-        """Move what can be moved, waiting so long for the first of it; whether anything was."""
-        if wait_s and self._epoll.fileno() < _SELECTED_MAX:
-            select.select((self._epoll,), (), (), wait_s)  # epoll itself counts in milliseconds
-            wait_s = 0.0
-        events = self._epoll.poll(wait_s)
+    def pump(self, wait_s: float = 0.0, *, awake_s: float = 0.0) -> bool:
+        """Move what can be moved, waiting so long for the first of it; whether anything was.
+
+        For the first ``awake_s`` we do not sleep: being woken may take longer than the answer.
+        """
+        awake_until = perf_counter() + awake_s
+        while not (events := self._epoll.poll(0)) and perf_counter() < awake_until:
+            pass
+        if wait_s and not events:
+            if wait_s < 0.001 and self._epoll.fileno() < _SELECTED_MAX:
+                select.select((self._epoll,), (), (), wait_s)  # epoll itself counts in milliseconds
+                wait_s = 0.0
+            events = self._epoll.poll(wait_s)
         for number, mask in sorted(events):
             handler = self._handlers.get(number)
             if handler is not None:
@@ -167,7 +175,7 @@ class Gate:
             except WireError as error:
                 raise WireError(f"{lane.name}: {error}") from None
             if lane.peer.ahead is not None:
-                lane.peer.ahead.notice(requests)
+                lane.peer.ahead.notice(sql for each in requests for sql in each.statements)
             lane.take([each for each in requests if not self._has_passed(lane, each)])
             return
         self._forget(stream.socket.fileno())
@@ -287,6 +295,8 @@ class Gate:
             lane.running = request
         elif request.kind != TERMINATE and request.visible:
             self.completions.append(Completion(lane, request, Done()))
+        if lane.peer.ahead is not None:
+            lane.peer.ahead.passed()
         self._send(server, request.raw)
         return request
 
@@ -307,7 +317,7 @@ class Gate:
             lane.server.close()
             lane.server = None
             if lane.backend is not None:
-                self._watch(lane.backend, partial(self._backend_ended, lane))
+                self._watch(lane.backend, partial(self.session_ended, lane))
 
     def hang_up(self, lane: Lane) -> None:
         """Close both ends of a lane."""
@@ -364,12 +374,13 @@ class Gate:
         self._epoll.close()
         self.sockets.close()
 
-    def _backend_ended(self, lane: Lane, mask: int) -> None:
-        """The server has ended its side of a lane that was left: its locks are free now."""
+    def left(self) -> list[Lane]:
+        """The lanes that were left and whose session the server has not ended yet."""
+        return [lane for lane in self.lanes if lane.server is None and lane.backend is not None]
+
+    def session_ended(self, lane: Lane, mask: int = 0) -> None:
+        """The server has ended the session of a lane that was left: its locks are free now."""
         assert lane.backend is not None
+        self.version += 1
         self._forget(lane.backend)
         lane.forget_backend()
-
-    def backends_gone(self) -> bool:
-        """Whether the server has ended its side of all lanes that were left."""
-        return all(lane.server is not None or lane.backend is None for lane in self.lanes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from harness.errors import UntrustworthyError
@@ -39,6 +39,17 @@ def waiting(control: Asked) -> dict[int, tuple[int, ...]]:
         if pid is not None:
             found[int(pid)] = tuple(map(int, (blockers or "").split()))
     return found
+
+
+def sessions(control: Asked, pids: Sequence[int]) -> set[int]:
+    """Which of these processes of the server still have a session.
+
+    PostgreSQL rolls back, releases all locks and drops what was temporary before it forgets a
+    session, and the process itself lives on for longer than all of that takes.
+    """
+    named = ",".join(map(str, pids))
+    rows = control.query(f"select s.pid from unnest(array[{named}]) p, pg_stat_get_activity(p) s")
+    return {int(pid) for (pid,) in rows if pid is not None}
 
 
 def in_circle(pid: int, graph: Mapping[int, tuple[int, ...]]) -> bool:

@@ -7,7 +7,7 @@ nothing else of the gate changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -135,8 +135,11 @@ class Ahead(Protocol):
     def take(self, said: bytes) -> socket.socket | None:
         """One on which this was said already, and whose answer is still to be read."""
 
-    def notice(self, requests: Sequence[Request]) -> None:
-        """These requests have come."""
+    def notice(self, statements: Iterable[str]) -> None:
+        """These are about to be asked."""
+
+    def passed(self) -> None:
+        """A request has gone to the server."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -47,7 +47,7 @@ _SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
     "shared_buffers": "16MB",
-    "max_connections": "60",
+    "max_connections": "70",
     "max_wal_senders": "0",
     "wal_level": "minimal",
     "log_min_messages": "error",

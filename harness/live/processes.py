@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 
 from harness.errors import UsageError
@@ -176,7 +175,7 @@ class Process:
             for each in quiescence.session_members(self.pid).get(self.pid, ()):
                 _kill(each, session=self.pid)
             self.send(signal.SIGKILL)
-            _wait(self.pidfd, KILL_WAIT_S)
+            quiescence.await_end(self.pidfd, KILL_WAIT_S)
             self.reap()
         while self.read_output() and select.select([self.output], [], [], 0)[0]:
             pass
@@ -195,9 +194,3 @@ def _kill(pid: int, *, session: int) -> None:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)
-
-
-def _wait(pidfd: int, limit_s: float) -> None:
-    deadline = time.monotonic() + limit_s
-    while not quiescence.has_ended(pidfd) and time.monotonic() < deadline:
-        select.select([pidfd], [], [], 0.05)

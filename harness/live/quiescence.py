@@ -298,6 +298,13 @@ def has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def await_end(pidfd: int, limit_s: float) -> bool:
+    """Wait until a process is dead, reaped or not; whether it is."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(1000 * limit_s))
+
+
 def children_of(pid: int) -> list[int]:
     """The living processes that a process has started, and that may tell it something."""
     found: list[int] = []

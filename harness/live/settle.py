@@ -27,8 +27,9 @@ from harness.live.quiescence import (
     sleep_of,
 )
 
-#: After which time we look whether the server waits for a lock, in seconds.
-SERVER_PAUSE_S = 0.001
+#: After which time we look whether the server waits for a lock; how long we stay awake until it
+#: answers; in seconds.
+SERVER_PAUSE_S, AWAKE_S = 0.001, 0.0001
 #: How soon we look again at processes, at first and at last, in seconds, and how that grows.
 PROCESS_PAUSE_S, PROCESS_PAUSE_MAX_S, GROWTH = 0.00005, 0.0015, 2.0
 
@@ -99,7 +100,9 @@ class Settler:
         """Whether every request that runs is answered or waits for a lock, and is stopped there."""
         running = [lane for lane in self.gate.lanes if lane.awaited]
         awake = [lane for lane in running if not lane.frozen]
-        if (awake and self.gate.pump(SERVER_PAUSE_S)) or not self._look_who_waits():
+        if awake and self.gate.pump(SERVER_PAUSE_S, awake_s=AWAKE_S):
+            return False
+        if not self._look_who_waits():
             return False
         if not running:
             return True
@@ -163,7 +166,11 @@ class Settler:
 
     def _at_rest(self) -> bool:
         gate = self.gate
-        if not gate.backends_gone():
+        if left := gate.left():
+            going_on = locks.sessions(self.control, [lane.talk.backend_pid for lane in left])
+            for lane in left:
+                if lane.talk.backend_pid not in going_on:
+                    gate.session_ended(lane)
             return False
         for lane in gate.lanes:
             # Who listens may be told something at any moment, but not while it sleeps.

@@ -94,12 +94,15 @@ class LiveStage:
         self.settler = Settler(self.gate, server.control, limit_s=self.limits.step_wall_s)
         try:
             self.world.client = self._database.client
+            self.world.ahead = self.gate.peers[0].ahead
             self.services = services_of(self.world, self.gate)
             for service in self.services.values():
                 if service.start_due:
                     self._start(service)
             self._happen(lambda: None)
-            self._database.client.ordered()  # nothing was let go that could have met rows
+            # Up to now nothing has passed that could meet rows, or who is just beginning.
+            self._database.client.ordered()
+            self._database.greeted.processes()
         except BaseException:
             self.__exit__()
             raise

@@ -17,6 +17,7 @@ from harness.live import redis
 from harness.live.client import Client, Row
 from harness.live.lanes import DATABASE
 from harness.live.launching import BOOTS, COLD, KEPT, PREWARMED
+from harness.live.ports import Ahead
 from harness.live.protocols import check_protocol
 
 
@@ -80,6 +81,8 @@ class LiveWorld(Judged):
         self.readers: dict[str, Callable[[str], str]] = {}
         self.values: dict[str, str] = {}
         self.client: Client | None = None
+        #: The connections to the database that nobody may see.
+        self.ahead: Ahead | None = None
         #: What rules have asked for since a step began: names of observed values, queries.
         self.asked: list[tuple[str, str]] = []
         #: How many steps were made.
@@ -255,12 +258,16 @@ class LiveWorld(Judged):
         if self.client is None:
             raise UsageError("a rule may query while a run goes on, not before")
         self.asked.append(("query", sql))
+        if self.ahead is not None:
+            self.ahead.notice([sql])
         return self.client.query(sql)
 
     def read_changes(self) -> Iterator[Told]:
         """What has changed of the observed values, and what else the scenario follows."""
         assert self.client is not None
         asked = [query for of, query in self.observed.values() if of == DATABASE]
+        if self.ahead is not None:
+            self.ahead.notice(asked)
         answers = iter(self.client.queries(asked))
         for name, (of, query) in self.observed.items():
             after = shown(next(answers)) if of == DATABASE else self.readers[of](query)

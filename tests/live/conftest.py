@@ -15,6 +15,7 @@ LIVE = (
     "test_safety",
     "test_search",
     "test_databases",
+    "test_greeted",
     "test_languages",
     "test_peers",
     "test_trackers",

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.engine import execute
 from harness.live import postgres, servers
-from harness.live.client import Client
+from harness.live.client import Client, ServerError
 from harness.live.databases import Database
+from harness.live.launching import FORKED
+from harness.live.scenario import live_scenario
+from harness.live.world import LiveWorld
+from tests.live.deployments import python
 
 SCHEMA = """
 create table people (
@@ -96,6 +101,30 @@ def test_connections_of_a_run_are_ended(used: list[Database]) -> None:
     give_back(used)
     assert seen(take(used))
     other.close()
+
+
+@pytest.mark.usefixtures("walls")
+def test_a_run_meets_no_row_before_all_are_put_back() -> None:
+    @live_scenario(name="live-many-rows")
+    def deployed(world: LiveWorld) -> None:
+        rows = "select from generate_series(1, 100000)"
+        world.database(f"create table many (id serial); insert into many {rows}")
+        command = python("script", "select count(*) from many", "delete from many", ME="me")
+        world.service("reader", **command, boot=FORKED)
+
+    made = [execute(deployed, seed=0, recorded=True) for _ in range(3)]
+    assert [run.ending.kind for run in made] == ["finished"] * 3
+    assert len({run.digest for run in made}) == 1
+
+
+def test_whatever_is_refused_the_rest_is_answered() -> None:
+    client = Client(servers.shared().place, "postgres")
+    client.order("select 1", "select 1 / 0", "select 2 / 0")
+    assert client.ordered(1) == [[("1",)]]
+    with pytest.raises(ServerError, match="division by zero"):
+        client.query("select 3")
+    assert client.queries(["select 4", "select 5"]) == [[("4",)], [("5",)]]
+    client.close()
 
 
 def test_where_the_system_has_no_postgres_a_package_may_bring_one(

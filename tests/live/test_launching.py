@@ -13,7 +13,7 @@ import pytest
 
 from harness.engine import execute
 from harness.errors import UsageError
-from harness.live import launching
+from harness.live import launching, quiescence
 from harness.live.launching import COLD, FORKED, KEPT, PREWARMED, parsed
 from harness.live.processes import Process
 from harness.live.scenario import live_restart, live_scenario
@@ -102,6 +102,37 @@ def test_a_forked_process_has_its_own_environment_and_dies_with_the_server(tmp_p
     launching.stop()
     assert select.select([forked[1].pidfd], [], [], 10.0)[0]
     forked[1].end()
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "sys.exit('a bad day')", "1 / 0"])
+def test_a_forked_process_ends_as_a_cold_one(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "service.py").write_text(
+        "import atexit, os, sys, threading\n"
+        "class Thing:\n"
+        "    def __del__(self, write=os.write): write(1, b'thing\\n')\n"
+        "thing = Thing(); thing.itself = thing\n"
+        "atexit.register(print, 'exit function')\n"
+        "wait = threading.main_thread().join\n"
+        "threading.Thread(target=lambda: print(wait() or 'thread')).start()\n"
+        f"print('main')\n{ending}\n"
+    )
+    told: list[tuple[list[str], int | None]] = []
+    for boot in (COLD, FORKED):
+        process = Process(
+            "x",
+            1,
+            [sys.executable, "-S", str(tmp_path / "service.py")],
+            environment={"PATH": os.environ["PATH"]},
+            directory=str(tmp_path),
+            boot=boot,
+        )
+        assert quiescence.await_end(process.pidfd, 20.0)
+        process.reap()
+        process.end()
+        lines = process.words.splitlines()
+        told.append(([each for each in lines if not each.startswith(" ")], process.status))
+    assert told[0] == told[1]
+    assert {"main", "thread", "exit function", "thing"} <= set(told[0][0])
 
 
 @pytest.mark.parametrize(
