@@ -14,7 +14,7 @@ from harness.live.world import LiveWorld, Overheard
 from scenarios.rules.view import Answer, Payer
 from scenarios.view_of_books import BookLedger, ChainEffects, learned, took_of
 from target_stub.cloud.trader import Payment
-from target_stub.core import CancelOrder, Deposit, Instruction, PlaceOrder
+from target_stub.core import CancelOrder, Deposit, Instruction, PlaceOrder, Side
 from target_stub.core.events import Deposited, Duplicate
 from target_stub.real.codec import answer_of, decode
 
@@ -38,6 +38,7 @@ class Heard:
         self._acknowledged: dict[str, Payment] = {}
         self._resting: set[str] = set()
         self._took: list[str] = []
+        self._rests: list[tuple[str, Decimal | None, Decimal | None]] = []
         if CHAIN in world.recipes:
             world.overhear(CHAIN, self.hear_chain)
         if MATCHING in world.recipes:
@@ -72,6 +73,10 @@ class Heard:
             told = answer_of(heard.status, heard.told)
             self._learn(order.id, told, heard.lane, by_chain=False)
             self._took += took_of(told, self._resting)
+            if isinstance(order, PlaceOrder) and order.id in self._resting:
+                buys = order.side is Side.BUY
+                price = order.price
+                self._rests = [(order.market, price if buys else None, None if buys else price)]
 
     def _learn(self, identity: str, told: object, client: str, *, by_chain: bool) -> None:
         answer = learned(told, identity=identity, client=client, by_chain=by_chain)
@@ -99,8 +104,8 @@ class Heard:
     on = (f"{MATCHING}/",)
 
     def best(self) -> Iterator[tuple[str, Decimal | None, Decimal | None]]:
-        """Nothing: the books of matching are in its memory, and it does not tell them here."""
-        return iter(())
+        """The last order that was to rest only, one side of one book: nobody tells the others."""
+        return iter(self._rests)
 
     def took(self) -> Sequence[str]:
         """The orders that were to rest and took, since it was asked last."""
