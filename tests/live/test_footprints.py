@@ -64,9 +64,9 @@ create table elsewhere.pairs (a int)
 def reader() -> Reader:
     databases = servers.shared().databases
     database = databases.take(SCHEMA)
-    databases.give_back(SCHEMA, database)
     # The function would make the rest unsure; what a table is like is asked here.
     known = catalogue.ask(database.client)
+    databases.give_back(SCHEMA, database)
     assert known.ordinary and known.functions == {"change"}
     return Reader(replace(known, functions=frozenset()))
 
