@@ -8,6 +8,7 @@ trio, a simulation or an exchange; real processes will offer the same options.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -64,7 +65,7 @@ def writes(*resources: str) -> Footprint:
     return Footprint((resource, "write") for resource in resources)
 
 
-class Option:
+class Option(ABC):
     """One thing that could happen next.
 
     ``label`` names it in the words of the target and is stable from run to run; ``lane`` is the
@@ -97,9 +98,9 @@ class Option:
         self.ordinal = parent.children = parent.children + 1
 
     @property
+    @abstractmethod
     def label(self) -> str:
         """What would happen, in domain words."""
-        raise NotImplementedError
 
     @property
     def actor(self) -> str:

@@ -81,13 +81,14 @@ class TaskOption(Option):
     """A task of the target that could run its next step; the same object for all its life."""
 
     __slots__ = ("batch", "label", "lane_of", "last_step", "name", "order", "task")
+    label: str
 
     def __init__(self, lane: Lane, task: Task, *, name: str, order: int) -> None:
         # As Option does it; a call less for each task of each run.
         self.kind, self.lane, self.footprint = TASK, lane.name, NOTHING
         self.children = self.ordinal = 0
         self.parent = None
-        self.label = f"{lane.name}: {name}"  # type: ignore[misc]
+        self.label = f"{lane.name}: {name}"
         self.lane_of = lane
         self.task = task
         self.name = name
