@@ -25,6 +25,8 @@ TABLE = "modes"
 KEY = "exchange"
 #: How long it waits before it asks again for a stage that the chain refused.
 ASK_AGAIN_S = 0.5
+#: How often it looks for orders that another incarnation took: in an overlap both answer requests.
+LOOK_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,12 @@ class StagedModeControl:
         return rows[KEY]
 
     async def walk_for_ever(self) -> None:
-        """Walk to what is wanted, and wait for the next order."""
+        """Walk to what is wanted, and wait for the next order, whoever takes it."""
         while True:
             self.ordered = trio.Event()
             if is_settled(await self.read()):
-                await self.ordered.wait()
+                with trio.move_on_after(LOOK_AGAIN_S):
+                    await self.ordered.wait()
             elif not await self.step():
                 await trio.sleep(ASK_AGAIN_S)
 

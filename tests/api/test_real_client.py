@@ -8,9 +8,11 @@ import pytest
 
 from harness.campaign import Plan, explore
 from harness.engine import Run, execute
+from harness.invariants import Broken
 from harness.scenario import Scenario, find
-from scenarios import real_client
+from scenarios import customer, real_client
 from scenarios.real_client import NOT_TOLD, TRADED
+from scenarios.rules.client import closed_orders_stay_closed
 from target_stub.defects.gateway import BUGS
 from tests.api.installed import needs_client
 from tests.scenarios.searches import again, broken, runs, without
@@ -61,3 +63,11 @@ def test_a_defect_of_the_gateway_is_a_race_and_is_found_by_its_rule(name: str) -
     assert bug.breaks in broken(run) <= {bug.breaks, *bug.also}
     blind = broken(again(run, without(bug.breaks, scenario())))
     assert blind <= set(bug.also)
+
+
+def test_an_order_may_close_after_it_was_listed_and_not_before() -> None:
+    listed = "GET /orders", {"id": "7", "status": "OPEN"}
+    closed = "orders.ALL", {"id": "7", "status": "CLOSED"}
+    closed_orders_stay_closed(customer.Testimony("alice", heard=[listed, closed])).check()
+    with pytest.raises(Broken, match=r"GET /orders tells order 7 as OPEN after orders\.ALL"):
+        closed_orders_stay_closed(customer.Testimony("alice", heard=[closed, listed])).check()

@@ -29,7 +29,16 @@ from target_stub.cloud.market_data import KEPT_WEIGHTED
 from target_stub.cloud.mode_control import ModeTold
 from target_stub.cloud.operator import mode_now, order_mode
 from target_stub.cloud.own_book import NOTHING_TOLD, BooksTold
-from target_stub.cloud.staged_modes import ModeOrder, is_settled, next_stage, opening_row
+from target_stub.cloud.staged_modes import (
+    KEY,
+    LOOK_AGAIN_S,
+    TABLE,
+    ModeOrder,
+    is_settled,
+    locked,
+    next_stage,
+    opening_row,
+)
 from target_stub.core import APRIL_2026, JANUARY_2026, JUNE_2026, ExchangeSpec, Mode, Venue
 from target_stub.core.events import ModeChanged
 from target_stub.core.impact import UNKNOWN_BOOK
@@ -162,6 +171,20 @@ def test_closing_again_on_the_way_up_stops_the_walk() -> None:
         ]
         closed, cancel, post = Mode.MAINTENANCE, Mode.CANCEL_ONLY, Mode.POST_ONLY
         assert modes == [closed, cancel, closed, cancel, post, Mode.OK]
+
+    at_rest(check)
+
+
+def test_an_order_that_another_incarnation_took_is_walked() -> None:
+    async def check(world: World, exchange: Exchange) -> None:
+        await trio.sleep(1.0)  # this incarnation has seen that nothing is wanted
+        async with exchange.database.transaction() as transaction:
+            row = await locked(transaction)
+            other = {"wanted": Mode.CANCEL_ONLY, "order": row["order"] + 1}
+            await transaction.put(TABLE, KEY, {**row, **other})
+        await trio.sleep(LOOK_AGAIN_S + 1.0)
+        assert exchange.chain.state.mode is Mode.CANCEL_ONLY
+        assert await mode_now(exchange.network) is Mode.CANCEL_ONLY
 
     at_rest(check)
 
