@@ -44,7 +44,7 @@ def carried_over(
         )
     except Misfit as misfit:
         text = diverged(Replayed(schedule, DIVERGED, misfit=misfit), recorded, ascii=ascii)
-        return Rerun(3, text, f"{DIVERGED:<12} {schedule.token}")
+        return Rerun(3, text, f"{DIVERGED:<12} {schedule.brief}")
     words = "\n".join(told(schedule, done))
     if not done.run.violated:
         return Rerun(3 if done.diverged else 0, "", words, run=done.run)
@@ -62,7 +62,7 @@ def told(schedule: Schedule, done: Carried) -> list[str]:
     broken = [f"{run.scenario.name} breaks {first_broken(run)}" for run in runs]
     steps = counted(done.shared, "step")
     lines = [
-        f"{outcome:<12} {schedule.token}",
+        f"{outcome:<12} {schedule.brief}",
         f"    as {done.run.token}",
         f"    {', '.join(broken)}",
     ]

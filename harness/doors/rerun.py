@@ -45,7 +45,7 @@ def rerun(
     done = replay(target, times=times, go_on=go_on, scenario=scenario)
     if done.outcome == DIVERGED:
         text = diverged(done, recorded, ascii=ascii)
-        return Rerun(3, text, f"{DIVERGED:<12} {done.schedule.token}")
+        return Rerun(3, text, f"{DIVERGED:<12} {done.schedule.brief}")
     run = done.run
     assert run is not None
     if not done.repeatable:
@@ -78,7 +78,7 @@ def _still_failing(run: Run, recorded: Finding | None) -> tuple[Finding, list[st
 def _verdict(done: Replayed, times: int) -> str:
     """The outcome in one line, and what is to be known about it."""
     lines = [
-        f"{done.outcome:<12} {done.schedule.token}",
+        f"{done.outcome:<12} {done.schedule.brief}",
         f"    digest {done.digests[0][:8]}, same result {len(done.digests)} of {times} times",
     ]
     if done.by_constraints:

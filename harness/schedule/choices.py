@@ -179,6 +179,10 @@ _TOKEN = re.compile(
 )
 
 
+#: Up to this length a token is a name.
+BRIEF_MAX = 160
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """Everything that decides one run: scenario, its variant, data seed, and the deviations.
@@ -199,6 +203,15 @@ class Schedule:
         variant = "".join(f"+{key}={value}" for key, value in sorted(self.variant.items()))
         picks = ",".join(f"{step}={choice}" for step, choice in sorted(self.choices.items()))
         return f"{self.scenario}{variant}@{self.seed}" + (f":{picks}" if picks else "")
+
+    @property
+    def brief(self) -> str:
+        """Its token to name it by: one that is longer than two lines loses its end."""
+        token = self.token
+        if len(token) <= BRIEF_MAX:
+            return token
+        kept = token[:BRIEF_MAX].rpartition(",")[0] or token[:BRIEF_MAX]
+        return f"{kept}... ({len(self.choices):,} choices)"
 
     @classmethod
     def parse(cls, token: str) -> Schedule:

@@ -50,6 +50,18 @@ def test_a_token_is_readable_and_sorted(schedule: Schedule, token: str) -> None:
     assert Schedule.parse(token) == schedule
 
 
+def test_a_long_token_has_a_short_name_that_is_no_token() -> None:
+    short, many = Schedule("funding", 7, {8: 1}), dict.fromkeys(range(1, 521), 2)
+    assert short.brief == short.token
+    brief = Schedule("funding", 7, many).brief
+    assert brief.startswith("funding@7:1=2,2=2,") and brief.endswith("=2... (520 choices)")
+    left_out = Schedule("funding", 7, {}, {"without": "x" * 500}).brief
+    for name in (brief, left_out):
+        assert len(name) < 200
+        with pytest.raises(UsageError):
+            Schedule.parse(name)
+
+
 @pytest.mark.parametrize(
     "token",
     [
