@@ -113,7 +113,13 @@ class AsyncioLoop(asyncio.BaseEventLoop):
         return trio.current_time()
 
     def call_soon_from_trio(self, function: Callable[..., object], *arguments: object) -> None:
-        """Let another task of this lane, one of trio, say something to the loop."""
+        """Let another task of this lane, one of trio, say something to the loop.
+
+        A loop that is closed has nobody left who could hear it: a task that was woken before its
+        program ended, and cancelled after that, comes too late.
+        """
+        if self.is_closed():
+            return
         self.call_soon(function, *arguments)
         self._selector.news.set()
 

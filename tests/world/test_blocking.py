@@ -199,3 +199,25 @@ def test_tasks_that_an_asyncio_program_leaves_behind_are_cancelled() -> None:
 
     held(story(lambda network: run_asyncio(program, network), told))
     assert told == [True, "cleaned up", "done"]
+
+
+def test_who_speaks_after_the_program_has_ended_is_not_heard() -> None:
+    told: list[object] = []
+
+    async def late(loop: blocking.AsyncioLoop) -> None:
+        await trio.sleep(1)
+        loop.call_soon_from_trio(told.append, "late")
+        told.append("too late")
+
+    async def program(nursery: trio.Nursery) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, blocking.AsyncioLoop)
+        nursery.start_soon(late, loop)
+
+    async def lane(_: Network) -> str:
+        async with trio.open_nursery() as nursery:
+            await run_asyncio(program, nursery)
+        return "ended"
+
+    held(story(lane, told))
+    assert told == ["too late", "ended"]
