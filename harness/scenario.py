@@ -109,8 +109,9 @@ def restart(
     delay_s: float = 0.1,
     in_recovery: bool = False,
 ) -> RestartFault:
-    """A fault: restarts of one service, of the kinds crash, stop, rolling and failover.
+    """A fault: restarts of one service, of the kinds crash, stop, rolling and failover, or a pause.
 
+    ``delay_s`` is for how long it is down, or paused, in virtual seconds.
     With ``in_recovery`` (and a ``faults_max`` of 2 or more) the incarnation that is just coming
     back may be crashed as well.
     """

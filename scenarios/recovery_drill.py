@@ -38,6 +38,8 @@ from target_stub.forks import OnFork, Standing
 
 #: How often triggers are checked.
 TRIGGERS_EVERY_MS = 500
+#: For how long a paused bridge stands still: longer than the drill takes.
+STILL_S = 1.0
 #: How long the exchange runs on after the last customer is done.
 TAIL_S = 0.5
 REOPENED, PAID = "the exchange is open again", "the vault pays somebody"
@@ -61,6 +63,29 @@ MUST_REACH = (REOPENED, PAID)
 )
 async def recovery_drill(world: World) -> None:
     """An operator brings the exchange back while it, and everything it talks to, may crash."""
+    await drill(world)
+
+
+@scenario(
+    name="recovery-paused-bridge",
+    faults=[
+        restart("bridge", kinds=("pause",), delay_s=STILL_S),
+        restart("operator", kinds=("crash",)),
+    ],
+    faults_max=2,
+    bugs=bugs_of("recovery-paused-bridge"),
+    time_max_s=120.0,
+    stall_s=10.0,
+    epoch_s=1_768_798_800.0,
+    must_reach=MUST_REACH,
+)
+async def recovery_paused_bridge(world: World) -> None:
+    """The same with a bridge that stands still meanwhile, and goes on with what it had read."""
+    await drill(world)
+
+
+async def drill(world: World) -> None:
+    """What both of them tell."""
     exchange = RecoveringExchange(world)
     world.add_invariants(*recovery_rules(exchange))
     await exchange.start()

@@ -55,7 +55,8 @@ class Witness:
         simulation.__enter__()
         simulation.faults_left = self.bound.restarts
         simulation.finish_hooks.append(self._finished)
-        simulation.crash_hooks.append(self._crashed)
+        simulation.crash_hooks.append(self._struck)
+        simulation.pause_hooks.append(self._struck)
         for fault in scenario.faults:
             fault.allow(self.world)
         simulation.spawn("main", scenario.story, self.world, main=True)
@@ -68,7 +69,7 @@ class Witness:
     def _finished(self, lane: Lane) -> None:
         self.simulation.touches(f"lane/{lane.name}")
 
-    def _crashed(self, lane: Lane) -> None:
+    def _struck(self, lane: Lane) -> None:
         for touch in ((f"lane/{lane.name}", WRITE), (f"memory/{lane.name}/*", WRITE)):
             self.simulation.touches(*touch)
         self.simulation.touches(f"steps/{lane.name}", STEP)
@@ -96,7 +97,7 @@ class Witness:
         mark, readings = len(simulation.history), simulation.clock.readings
         drawn = random.getstate()
         moves_clock = is_ahead(option)
-        ready = {each for each in simulation.ready if each.kind == TASK}  # not all are options now
+        ready = {each for each in simulation.awake() if each.kind == TASK}  # not all are options
         touches, order = self._expected(option), self._batch(option)
         self._rules = len(self.world.judge.invariants)
         order += self.apply(option)
@@ -162,7 +163,7 @@ class Witness:
         parent = self.simulation.tasks.get(nursery.parent_task) if nursery is not None else None
         if parent is not None and option.task.coro.cr_frame is None:
             touches.append((_nursery_of(parent), ARRIVE))
-            if parent in self.simulation.ready:
+            if parent in self.simulation.awake():
                 self._closing.append(parent)
         return touches
 
@@ -170,7 +171,7 @@ class Witness:
         """The step made tasks of other lanes ready."""
         return [
             (f"steps/{each.lane}", ARRIVE)
-            for each in self.simulation.ready
+            for each in self.simulation.awake()
             if each.kind == TASK
             and each not in before
             and (option.kind != TASK or each.lane != option.lane)

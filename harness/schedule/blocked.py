@@ -29,6 +29,8 @@ def describe(simulation: Simulation) -> str:
             since = operation.since
         else:
             reason, since = _in_memory(simulation, option), option.last_step
+        if option.lane_of.parked is not None:
+            reason = "its process to go on, which is paused"
         if reason:
             name = f"{option.lane}/{option.name}"
             lines.append(f"{name:<24} waits for  {reason}   since step {since}")

@@ -30,6 +30,7 @@ class Lane:
         "incarnation",
         "name",
         "names",
+        "parked",
         "result",
         "scope",
         "service",
@@ -47,6 +48,8 @@ class Lane:
         self.error: BaseException | None = None
         self.scope = trio.CancelScope()
         self.names: dict[str, int] = {}
+        #: What could happen in it, in that order, if it were not paused; nothing if it is not.
+        self.parked: list[Option] | None = None
         # The batch that runs now, how many of it are still ready, how many wait for the next.
         self.batch = 0
         self.current = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from harness.schedule.books import Books
-from harness.schedule.choices import NOTHING, OPERATION, ORPHAN, Footprint, Moves
+from harness.schedule.choices import NOTHING, OPERATION, ORPHAN, Footprint, Moves, Option
 from harness.schedule.operations import Decision, Fault, Operation
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Requests(Books, ABC):
         "finish_hooks",
         "numbers",
         "orphans",
+        "pause_hooks",
+        "paused",
         "ready",
         "tasks",
     )
@@ -53,11 +55,15 @@ class Requests(Books, ABC):
         self.conditional = 0
         self.decisions: list[tuple[Decision, ...]] = []
         self.orphans: list[Operation] = []
+        #: The lanes that are paused, by name.
+        self.paused: dict[str, Lane] = {}
         self.faults: list[Fault] = []
         self.faults_left = 0
         #: Called with a lane that was just cut off, or that just ended by itself.
         self.crash_hooks: list[Callable[[Lane], None]] = []
         self.finish_hooks: list[Callable[[Lane], None]] = []
+        #: Called with a lane that was just paused, or just goes on.
+        self.pause_hooks: list[Callable[[Lane], None]] = []
         self.tasks: dict[Task, TaskOption] = {}
         #: Tasks of lanes that are no more; kept, or they would clean up before the verdict.
         self.dead: list[Task] = []
@@ -192,10 +198,35 @@ class Requests(Books, ABC):
         self.faults.append(fault)
         return fault
 
+    def pause(self, lane: Lane) -> None:
+        """Let nothing of this lane run until :meth:`go_on`; what it had sent takes effect."""
+        if not lane.alive or lane.parked is not None:
+            return
+        self.paused[lane.name] = lane
+        lane.parked = [option for option in self.ready if _waits_in(option, lane)]
+        self.ready = Moves(option for option in self.ready if not _waits_in(option, lane))
+        for hook in self.pause_hooks:
+            hook(lane)
+
+    def go_on(self, lane: Lane) -> None:
+        """Let a lane that was paused run again; a lane that died meanwhile stays dead."""
+        parked, lane.parked = lane.parked, None
+        if parked is None:
+            return
+        del self.paused[lane.name]
+        self.ready += parked
+        for hook in self.pause_hooks:
+            hook(lane)
+
+    def awake(self) -> list[Any]:
+        """What is ready, in lanes that are paused, too."""
+        return [*self.ready, *(each for lane in self.paused.values() for each in lane.parked or ())]
+
     def crash(self, lane: Lane) -> None:
         """A power cut: nothing of this lane runs again; what it had sent may still take effect."""
         if not lane.alive:
             return
+        self.go_on(lane)
         lane.alive = False
         self.timers.forget(lane.name)
         self.ready = Moves(option for option in self.ready if self._survives(option, lane))
@@ -220,3 +251,8 @@ class Requests(Books, ABC):
         else:
             self.dead.append(option.task)
         return False
+
+
+def _waits_in(option: Option, lane: Lane) -> bool:
+    """Whether an option is a step of a lane itself, and not what others do for it."""
+    return option.lane == lane.name and option.kind != OPERATION

@@ -203,7 +203,7 @@ class Simulation(Requests):
                 or (enabled := option.enabled) is None  # type: ignore[attr-defined]
                 or enabled()
             ]
-        if not offered and (idle := kernel.idle_waiters()):
+        if not offered and not self.paused and (idle := kernel.idle_waiters()):
             offered.append(Idle(self, idle))
         if pending:
             offered += self.timers.coming(now, self.stall_s)
@@ -320,8 +320,17 @@ class Simulation(Requests):
         for option in arrivals:
             if option.kind == TASK:
                 option.lane_of.arrive(option)
-        self.ready += arrivals
         self.arrivals = []
+        if self.paused:
+            arrivals = self._park(arrivals)
+        self.ready += arrivals
+
+    def _park(self, arrivals: list[Any]) -> list[Any]:
+        """Let what arrives in a lane that is paused wait there; the others."""
+        for option in arrivals:
+            if option.kind == TASK and option.lane_of.parked is not None:
+                option.lane_of.parked.append(option)
+        return [each for each in arrivals if each.kind != TASK or each.lane_of.parked is None]
 
     def _adopt(self, task: Task) -> TaskOption | None:
         lane = self._spawning

@@ -122,15 +122,24 @@ class Timers:
 
     def fall_due(self, now: float) -> None:
         """Timers whose time has come stand in line with everything else that can happen."""
-        while self.pending and self.pending[0][0] <= now:
-            option = self.pending.pop(0)[2]
+        pending = self._heard()
+        for each in pending[: bisect_right(pending, now, key=_deadline)]:
+            self.pending.remove(each)
+            option = each[2]
             option.due = True
             self.due += 1
             self.simulation.ready.append(option)
 
+    def _heard(self) -> list[tuple[float, int, TimerOption]]:
+        """The timers that may strike: not those of lanes that are paused."""
+        paused = self.simulation.paused
+        if not paused:
+            return self.pending
+        return [each for each in self.pending if each[2].lane not in paused]
+
     def coming(self, now: float, stall_s: float) -> list[Option]:
         """The timers still ahead: the next one, and all that are due within ``stall_s`` of now."""
-        pending, horizon = self.pending, now + stall_s
+        pending, horizon = self._heard(), now + stall_s
         if pending and pending[-1][0] > horizon:
             pending = pending[: max(1, bisect_right(pending, horizon, key=_deadline))]
         return [option for _, _, option in pending]

@@ -21,7 +21,8 @@ UNWIND_STEPS_MAX = 1_000
 
 def cancel_all(simulation: Simulation) -> bool:
     """Cancel every task that is left; whether all of them let themselves be cancelled."""
-    waiting = [*simulation.ready, *simulation.arrivals]
+    waiting = [*simulation.awake(), *simulation.arrivals]
+    simulation.paused.clear()
     simulation.dead += [option.task for option in waiting if option.kind == TASK]
     simulation.ready, simulation.arrivals = Moves(), []
     simulation.unwinding = True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.coverage import DONE, MESSAGE, SENT, TOLD, cell, write_named
 from harness.schedule.lanes import TaskOption
 from harness.schedule.operations import Operation
+from harness.world.service import PAUSE
 
 if TYPE_CHECKING:
     from harness.history import Event
@@ -88,7 +89,10 @@ class Coverage:
         return sum(
             event.kind == "write"
             for place, events in self._events()
-            if any(service.restarts for service, _, _ in self.stretches[place].restarts)
+            if any(
+                service.restarts or kind == PAUSE
+                for service, kind, _ in self.stretches[place].restarts
+            )
             for event in events
         )
 

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from harness.errors import closest
 from harness.schedule.choices import writes
-from harness.world.service import RESTART_KINDS, Service
+from harness.world.service import PAUSE, RESTART_KINDS, Service
 
 if TYPE_CHECKING:
     from harness.schedule.simulation import Simulation
+
+
+def named(kind: str, name: str) -> str:
+    """What the nemesis does to a service, in words."""
+    return f"pause {name}" if kind == PAUSE else f"{kind} restart of {name}"
 
 
 class Nemesis:
@@ -40,7 +45,7 @@ class Nemesis:
             if kind not in RESTART_KINDS:
                 raise closest(kind, RESTART_KINDS, kind="kind of restart")
             self.simulation.offer_fault(
-                f"{kind} restart of {name}",
+                named(kind, name),
                 lambda kind=kind: self._restart(name, kind, delay_s),  # type: ignore[misc]
                 available=lambda: name in self._restartable,
                 footprint=writes(f"lifecycle/{name}"),
@@ -57,7 +62,7 @@ class Nemesis:
         service, lane = self._at_work(name)
         lives = service.cut(kind)
         work = partial(service.change, lives, kind, delay_s)
-        self._spawn(service, lane, f"{kind} restart of {name}", work)
+        self._spawn(service, lane, named(kind, name), work)
 
     def _cut_short(self, name: str, delay_s: float) -> None:
         service, lane = self._at_work(name)

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 #: How a service can be restarted: power cut and start; drain, stop and start; start the next
 #: incarnation, wait until it is ready, then drain and stop the old one; or fail over: power cut
 #: while the next incarnation already boots. A ``power cut`` takes what the disks of the machine had
-#: not synced as well; a crash leaves that, as the end of a process leaves the page cache.
-RESTART_KINDS = ("crash", "stop", "rolling", "failover", "power cut")
+#: not synced as well; a crash leaves that, as the end of a process leaves the page cache. A pause
+#: restarts nothing: the process stands still for a while, and knows nothing of it when it goes on.
+RESTART_KINDS = ("crash", "stop", "rolling", "failover", "power cut", "pause")
+PAUSE = RESTART_KINDS[-1]
+
+#: The phase of an incarnation that stands still.
+PAUSED = "paused"
 
 
 class Fails(Protocol):
@@ -42,6 +47,8 @@ class Life:
         self.incarnation = incarnation
         self.name = f"{service.name}#{incarnation}"
         self._phase = "boot"
+        #: In which phase it was when it was paused.
+        self.paused_in = ""
         self._stop = trio.Event()
         self._ready = trio.Event()
         self.lane: Lane | None = None
@@ -196,6 +203,27 @@ class Service:
             return "crash" if last._phase == "down" else "stop"
         return "start" if last.incarnation > 1 and last._phase == "boot" else "stop"
 
+    def pause(self, life: Life) -> None:
+        """Let an incarnation stand still, as a collection of garbage or a busy host does."""
+        before, life.paused_in = life._phase, life._phase
+        if life.lane is not None:
+            self.simulation.pause(life.lane)
+        self._step_in_phase(life, before, PAUSED, PAUSE)
+
+    def go_on(self, life: Life) -> None:
+        """Let an incarnation that stood still go on, if it is still there."""
+        if life._runs and life._phase == PAUSED and life.lane is not None:
+            self.simulation.go_on(life.lane)
+            self._step_in_phase(life, PAUSED, life.paused_in, "goes on")
+
+    def _step_in_phase(self, life: Life, before: str, after: str, what: str) -> None:
+        self.simulation.emit(
+            "fault", what, resource=life.name, before=before, after=after, peer=life.name
+        )
+        self.touches()
+        life._phase = after
+        self.changed()
+
     def crash(self, life: Life | None = None) -> None:
         """Cut the power of an incarnation, by default of the oldest that is alive."""
         life = life or next(iter(self.alive), None)
@@ -248,8 +276,8 @@ class Service:
     async def restart(self, kind: str, *, delay_s: float = 0.0) -> None:
         """Restart in one of the :data:`RESTART_KINDS`, and return when that is done.
 
-        ``delay_s`` is the time for which it is down, where it is down at all. A service that is
-        down already is started. A rolling restart whose new incarnation dies keeps the old one.
+        ``delay_s`` is the time for which it is down or paused, where it is that at all. A service
+        that is down already is started. A rolling restart whose new incarnation dies keeps the old.
         """
         await self.change(self.cut(kind), kind, delay_s)
 
@@ -263,6 +291,8 @@ class Service:
         new = self.start() if kind == "failover" else None
         if kind in ("crash", "failover") and old is not None:
             self.crash(old)
+        if kind == PAUSE and old is not None:
+            self.pause(old)
         if kind == "power cut":
             for life in self.alive:
                 self.crash(life)
@@ -294,6 +324,14 @@ class Service:
     ) -> None:
         """The rest of it, up to the moment at which the new incarnation alone is there."""
         old, new = lives
+        if kind == PAUSE and old is not None:
+            await trio.sleep(delay_s)
+            await self.simulation.operate(
+                f"continue {old.name}",
+                lambda: self.go_on(old),
+                footprint=writes(f"lifecycle/{self.name}"),
+            )
+            return
         if kind == "stop" and old is not None:
             await self.stop(old)
         if delay_s and kind in ("crash", "stop", "power cut"):

@@ -234,8 +234,8 @@ BUGS: Mapping[str, Bug] = {
             "bridged out; it was abandoned"
         ),
         family="one of two copies rolled back",
-        budget=800,
-        scenario=SCENARIO,
+        budget=200,
+        scenario="recovery-paused-bridge",
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: LeavesTheBridgeOpen},
     ),

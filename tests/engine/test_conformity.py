@@ -30,7 +30,9 @@ LINES = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3)), min_siz
 PROGRAMS = st.tuples(
     st.lists(LINES, min_size=2, max_size=3),
     LINES,
-    st.sampled_from([("crash",), ("stop", "crash"), ("rolling",), ("failover", "rolling")]),
+    st.sampled_from(
+        [("crash",), ("stop", "crash"), ("rolling",), ("failover", "rolling"), ("pause", "crash")]
+    ),
 )
 Line = tuple[str, int]
 
@@ -155,7 +157,7 @@ def seeded(seed: int) -> tuple[Scenario, list[int]]:
         return [(generator.choice(ACTIONS), generator.randrange(4)) for _ in range(count)]
 
     clients = [lines() for _ in range(generator.choice((2, 3)))]
-    kinds = generator.sample(("crash", "stop", "rolling", "failover"), 2)
+    kinds = generator.sample(("crash", "stop", "rolling", "failover", "pause"), 2)
     return scenario_of(clients, lines(), kinds), [generator.randrange(8) for _ in range(80)]
 
 

@@ -74,6 +74,8 @@ def _program(number: int, seed: int) -> Program:
     clock = "any" if family in ("time", "calls") and rng.random() < 0.3 else "idle"
     stalls = 1 if clock == "idle" and family in ("time", "tasks") and rng.random() < 0.3 else 0
     order = "any" if rng.random() < 0.5 else "batch-legal"
+    if fault == "restart" and rng.random() < 0.5:
+        fault = "pause"
     bound = Bound(clock, stalls, order, restarts=1 if fault else 0)
     return Program(number, family, drawn, fault, rules, bound)
 
@@ -129,6 +131,8 @@ def _offer_faults(stage: Stage, program: Program, lanes: list[Any]) -> None:
         )
     elif program.fault == "restart":
         stage.world.allow_restart("books", ("crash",), delay_s=0.0)
+    elif program.fault == "pause":
+        stage.world.allow_restart("books", ("pause",), delay_s=0.0)
     elif program.fault == "power":
         simulation.offer_fault("power cut", stage.disk.power_cut, footprint=writes("disk/*"))
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from harness.engine import Run, execute
-from scenarios.recovery_drill import MUST_REACH, recovery_drill
+from scenarios.recovery_drill import (
+    MUST_REACH,
+    STILL_S,
+    recovery_drill,
+    recovery_paused_bridge,
+)
 from scenarios.recovery_table import main, markdown, plan_of, schedules
 from scenarios.rules.recovery import RULES
 from target_stub.bugs import BUGS
 from target_stub.cloud.recovery import STEPS
+from tests.scenarios.searches import runs
 
 ROOT = Path(__file__).parents[2]
 #: How many random schedules with crashes are tried here; ``python -m scenarios.recovery_table
@@ -29,7 +36,8 @@ def restarts(run: Run, service: str) -> int:
 
 
 def test_every_rule_of_the_drill_has_a_bug_that_it_must_catch() -> None:
-    planted = {bug.breaks for bug in BUGS.values() if bug.scenario == recovery_drill.name}
+    drills = (recovery_drill.name, recovery_paused_bridge.name)
+    planted = {bug.breaks for bug in BUGS.values() if bug.scenario in drills}
     assert planted == {rule.__name__ for rule in RULES}
 
 
@@ -53,6 +61,17 @@ def test_random_schedules_with_up_to_three_crashes_hold() -> None:
             crashed[service] += restarts(run, service)
     assert set(crashes) >= {1, 2, 3}
     assert min(crashed.values()) >= 1, crashed
+
+
+def test_a_bridge_may_stand_still_anywhere_and_is_not_accused() -> None:
+    stood_ms, taken = [], 0
+    for run in runs(seed=3, schedules=25, variant={}, scenario=recovery_paused_bridge):
+        assert not run.violations, (run.token, run.violations)
+        at_ms = [e.at_ms for e in run.history if e.operation in ("pause", "goes on")]
+        stood_ms += [later - sooner for sooner, later in pairwise(at_ms)]
+        taken += bool(at_ms)
+    assert taken >= 5
+    assert max(stood_ms) >= STILL_S * 1000
 
 
 def test_both_ways_out_are_reported_with_what_they_leave() -> None:

@@ -1,0 +1,176 @@
+"""A process that stands still for a while: others go on, and it does not know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+
+from harness.campaign import Plan, explore
+from harness.engine import Run, execute, follow
+from harness.scenario import Scenario, restart
+from harness.schedule.choices import Schedule
+from harness.world.service import Life
+from harness.world.world import World
+from tests.engine.worlds import run_of, told
+
+#: For how long the service stands still, and how often it and the others do something.
+STILL_S, EVERY_S = 1.0, 0.25
+#: For how long a lease is good, and when its next holder takes it.
+LEASE_S, NEXT_S = 0.4, 0.5
+
+
+def ticking(world: World) -> Callable[[Life], Awaitable[None]]:
+    """A service that says something four times a second."""
+
+    async def tick(life: Life) -> None:
+        life.enter("ready")
+        while True:
+            await trio.sleep(EVERY_S)
+            world.simulation.emit("note", "tick")
+
+    return tick
+
+
+async def paused(world: World) -> None:
+    """A service and somebody else tick; the service stands still from 1 s to 2 s."""
+    service = world.service("clockwork", ticking(world))
+    await service.ready()
+
+    async def others() -> None:
+        for _ in range(12):
+            await trio.sleep(EVERY_S)
+            world.simulation.emit("note", "tock")
+
+    lane = world.start_client("others", others)
+    await trio.sleep(1.05)
+    await service.restart("pause", delay_s=STILL_S)
+    assert service.lives[-1].phase == "ready"
+    assert (service.restarting, service.restartable, service.restarts) == (False, True, 0)
+    await world.finished(lane)
+
+
+def at_ms(run: Run, what: str) -> list[int]:
+    """When something was said."""
+    return [event.at_ms for event in run.history if event.operation == what]
+
+
+def test_who_is_paused_stands_still_and_others_do_not() -> None:
+    run = run_of(told(paused))
+    assert not run.violated, run.violations
+    assert at_ms(run, "tock") == [250 * number for number in range(1, 13)]
+    assert at_ms(run, "tick") == [250, 500, 750, 1000, 2050, 2300, 2550, 2800]
+    stood = [event for event in run.history if event.peer == "clockwork#1"]
+    assert [(each.operation, each.before, each.after) for each in stood] == [
+        ("pause", "ready", "paused"),
+        ("goes on", "paused", "ready"),
+    ]
+
+
+def test_messages_and_answers_wait_for_who_is_paused() -> None:
+    async def story(world: World) -> None:
+        network = world.network()
+
+        async def serve(life: Life) -> None:
+            life.enter("ready")
+            async for request in network.listen("echo"):
+                world.simulation.emit("note", f"heard {request.payload}")
+                await request.reply(request.payload)
+
+        service = world.service("echo", serve)
+        await service.ready()
+        service.pause(service.lives[-1])
+        with trio.move_on_after(5):
+            await network.call("echo", "", 1, timeout_s=60)
+        service.go_on(service.lives[-1])
+        await trio.sleep(1)
+
+    run = run_of(told(story))
+    assert not run.violated, run.violations
+    assert at_ms(run, "heard 1") == [5000]
+
+
+def test_a_crash_ends_a_pause_and_nobody_goes_on() -> None:
+    async def story(world: World) -> None:
+        service = world.service("clockwork", ticking(world))
+        await service.ready()
+        world.start_client("pauses", partial(service.restart, "pause", delay_s=0.5))
+        await trio.sleep(0.05)
+        (life,) = service.alive
+        assert life.phase == "paused"
+        service.crash()
+        await trio.sleep(1)
+        assert (life.phase, service.alive) == ("down", [])
+        await service.restart("crash")
+        await trio.sleep(0.6)
+
+    run = run_of(told(story))
+    assert not run.violated, run.violations
+    assert at_ms(run, "tick") == [1300, 1550]
+    assert not at_ms(run, "goes on")
+
+
+def test_everybody_waits_for_who_is_never_let_go_on() -> None:
+    async def story(world: World) -> None:
+        service = world.service("clockwork", ticking(world))
+        await service.ready()
+        service.pause(service.lives[-1])
+        await service.gone(service.lives[-1])
+
+    (violation,) = run_of(told(story)).violations
+    assert violation.invariant == "never_stuck"
+    assert "waits for  its process to go on, which is paused" in violation.message
+
+
+# --- the bug that a pause is made for -------------------------------------------------------------
+
+
+def leased(*, fenced: bool) -> Scenario:
+    """Who holds a lease looks at it and then writes; the next one takes it when it has run out.
+
+    Kleppmann, *How to do distributed locking* (2016): a client stands still between the two.
+    """
+
+    async def story(world: World) -> None:
+        database = world.database("db")
+        database.load("leases", {"row": {"holder": "first"}})
+
+        async def hold(life: Life) -> None:
+            life.enter("ready")
+            while trio.current_time() < LEASE_S:
+                await trio.lowlevel.checkpoint()  # the lease was good a moment ago
+                await (fenced_write if fenced else write)()
+                await trio.sleep(0.1)
+
+        async def write() -> None:
+            await database.put("leases", "row", {"holder": "first"})
+
+        async def fenced_write() -> None:
+            async with database.transaction() as transaction:
+                row = await transaction.get_for_update("leases", "row")
+                if row == {"holder": "first"}:
+                    await transaction.put("leases", "row", {"holder": "first"})
+
+        world.service("holder", hold)
+        await trio.sleep(NEXT_S)
+        await database.put("leases", "row", {"holder": "second"})
+        await trio.sleep(1)
+        row = await database.get("leases", "row")
+
+        @world.invariant(at_end=True)
+        def the_next_holder_keeps_what_it_wrote() -> None:
+            assert row == {"holder": "second"}
+
+    faults = (restart("holder", kinds="pause", delay_s=0.7),)
+    return Scenario("leased", story, faults=faults, stall_s=0.05)
+
+
+def test_a_lease_that_runs_out_in_a_pause_is_one_choice() -> None:
+    plan = Plan(seed=1, schedules=60, strategies=("sweep",))
+    (finding,) = explore(leased(fenced=False), plan).findings
+    assert len(finding.deviations) == 1
+    assert finding.deviations[0].taken == "nemesis: pause holder"
+    schedule = Schedule.parse(finding.token)
+    assert not execute(leased(fenced=False), seed=1, choose=follow(schedule)).vacuous
+    assert not explore(leased(fenced=True), plan).findings
