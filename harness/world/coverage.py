@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.coverage import DONE, MESSAGE, SENT, TOLD, cell, write_named
 from harness.schedule.lanes import TaskOption
 from harness.schedule.operations import Operation
-from harness.world.service import PAUSE
 
 if TYPE_CHECKING:
     from harness.history import Event
@@ -89,10 +88,7 @@ class Coverage:
         return sum(
             event.kind == "write"
             for place, events in self._events()
-            if any(
-                service.restarts or kind == PAUSE
-                for service, kind, _ in self.stretches[place].restarts
-            )
+            if any(service.interrupted for service, _, _ in self.stretches[place].restarts)
             for event in events
         )
 
@@ -174,7 +170,7 @@ class _Meetings:
             cell(service.name, kind, phase, *what): None
             for stretch, met in zip(self._stretches, self._met, strict=True)
             for service, kind, phase in stretch.restarts
-            if service.restarts
+            if service.interrupted
             for what in met
         }
         return tuple(sorted(names))

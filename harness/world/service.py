@@ -117,6 +117,7 @@ class Service:
         self.run = run
         self.lives: list[Life] = []
         self.restarts = 0
+        self.pauses = 0
         self.was_ready = False
         #: Whether its incarnations say in which phase they are.
         self.tells = False
@@ -163,6 +164,11 @@ class Service:
         self.simulation.touches(f"lifecycle/{self.name}", how)
 
     @property
+    def interrupted(self) -> bool:
+        """Whether an incarnation followed another one, or stood still; one that ends is neither."""
+        return bool(self.restarts or self.pauses)
+
+    @property
     def alive(self) -> list[Life]:
         """The incarnations that run now, oldest first."""
         self.touches("read")
@@ -171,15 +177,19 @@ class Service:
     def changed(self) -> None:
         """A phase began or a life ended: say whether a restart is going on or could begin.
 
-        It goes on while nobody is ready or somebody is not; the first boot of all is no restart.
+        It goes on while nobody is ready or somebody is not; the first boot of all is no restart, a
+        pause counts as one.
         Of a service that never says that it is ready, a lone incarnation counts as that.
         """
         living = self.alive
-        settled = len(living) == 1 and (living[0]._phase == "ready" or not self.tells)
+        paused = any(life._phase == PAUSED for life in living)
+        settled = (
+            len(living) == 1 and not paused and (living[0]._phase == "ready" or not self.tells)
+        )
         self.was_ready = self.was_ready or (settled and self.tells)
         last = self.lives[-1]
         retired = not living and last._phase == "stopped" and not last.stopping
-        begun = self.was_ready or len(self.lives) > 1 or not living
+        begun = self.was_ready or len(self.lives) > 1 or not living or paused
         ended = self.restarting
         self.restarting = begun and not settled and not retired
         ended = ended and not self.restarting
@@ -201,11 +211,14 @@ class Service:
             return "rolling"
         if not living:
             return "crash" if last._phase == "down" else "stop"
+        if last._phase == PAUSED:
+            return PAUSE
         return "start" if last.incarnation > 1 and last._phase == "boot" else "stop"
 
     def pause(self, life: Life) -> None:
         """Let an incarnation stand still, as a collection of garbage or a busy host does."""
         before, life.paused_in = life._phase, life._phase
+        self.pauses += 1
         if life.lane is not None:
             self.simulation.pause(life.lane)
         self._step_in_phase(life, before, PAUSED, PAUSE)

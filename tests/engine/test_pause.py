@@ -111,6 +111,21 @@ def test_a_crash_ends_a_pause_and_nobody_goes_on() -> None:
     assert not at_ms(run, "goes on")
 
 
+def test_who_never_says_that_it_is_ready_is_paused_once_at_a_time() -> None:
+    async def story(world: World) -> None:
+        async def hum(life: Life) -> None:
+            await trio.sleep(1)
+
+        service = world.service("hum", hum)
+        service.pause(service.lives[-1])
+        assert (service.restarting, service.restartable) == (True, False)
+        service.go_on(service.lives[-1])
+        assert (service.restarting, service.restartable) == (False, True)
+        await service.gone(service.lives[-1])
+
+    assert not run_of(told(story)).violated
+
+
 def test_everybody_waits_for_who_is_never_let_go_on() -> None:
     async def story(world: World) -> None:
         service = world.service("clockwork", ticking(world))
@@ -172,5 +187,7 @@ def test_a_lease_that_runs_out_in_a_pause_is_one_choice() -> None:
     assert len(finding.deviations) == 1
     assert finding.deviations[0].taken == "nemesis: pause holder"
     schedule = Schedule.parse(finding.token)
-    assert not execute(leased(fenced=False), seed=1, choose=follow(schedule)).vacuous
+    run = execute(leased(fenced=False), seed=1, choose=follow(schedule))
+    assert not run.vacuous
+    assert any(cell.startswith("holder | pause | paused | put db") for cell in run.covered), run.covered
     assert not explore(leased(fenced=True), plan).findings
