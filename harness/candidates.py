@@ -23,6 +23,10 @@ from harness.steps import Clocked
 GUESSES_MAX = 12
 #: How many choices are tried at other moments of the plain run, and at how many moments each.
 MOVED_MAX, ELSEWHERE_MAX = 3, 24
+#: At how many moments of the plain run each kind of fault is tried instead of all choices.
+FAULTS_MAX = 64
+#: The lane of faults that could strike.
+NEMESIS = "nemesis"
 #: How far a choice is moved forward in a failing run, in steps: twice as far each time.
 FORWARD_MAX = 512
 
@@ -144,6 +148,23 @@ def one_elsewhere(run: Run, plain: Run) -> Iterator[Candidate]:
         ]
         for number in range(min(ELSEWHERE_MAX, len(places))):
             yield numbered([places[spread(number, len(places))]])
+
+
+def one_fault(plain: Run) -> Iterator[Candidate]:
+    """One fault alone, of every kind there is, all over the first-in-first-out run.
+
+    Whoever is struck is as far at all moments between two steps of its own: one of them will do.
+    """
+    places: dict[str, list[Deviation]] = {}
+    actors = ["", *(lane_of(label).partition("#")[0] for label in plain.taken)]
+    for step, (labels, actor) in enumerate(zip(plain.offered, actors, strict=False), 1):
+        for choice, label in enumerate(labels):
+            if choice and lane_of(label) == NEMESIS and label.endswith(f" {actor}"):
+                places.setdefault(label, []).append(Deviation(step, choice))
+    for number in range(FAULTS_MAX):
+        for found in places.values():
+            if number < len(found):
+                yield numbered([found[spread(number, len(found))]])
 
 
 def moved_forward(run: Run, recorded: Run) -> Iterator[Candidate]:

@@ -66,6 +66,7 @@ class Run:
     profile: Profile | None = None
     covered: tuple[str, ...] = ()
     operations: Mapping[str, int] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
 
     @cached_property
     def deviations(self) -> tuple[Deviation, ...]:
@@ -226,6 +227,7 @@ def _run_of(scenario: Scenario, schedule: Schedule, recorder: _Recorder) -> Run:
         profile=recorder.profiler.profile if recorder.profiler else None,
         covered=summary.covered,
         operations=dict(summary.operations),
+        services=summary.services,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.findings.finding import Change, Violation
-from harness.history import Event, History
+from harness.history import Event, History, place_of
 
 #: What a rule returns when there was nothing to judge yet.
 NOTHING_TO_JUDGE = False
@@ -196,7 +196,8 @@ class Judge:
             self.report(rule, Broken(message), event, moment)
         except Exception as error:
             judged = NOTHING_TO_JUDGE
-            self.unknown[rule.name] = f"{type(error).__name__}: {error}"
+            what, place = f"{type(error).__name__}: {error}", place_of(error)
+            self.unknown[rule.name] = f"{what} ({place})" if place else what
         if judged is not NOTHING_TO_JUDGE:
             self.judged[rule.name] += 1
 

@@ -24,6 +24,7 @@ from harness.candidates import (
     moved_forward,
     numbered,
     one_elsewhere,
+    one_fault,
     only_lanes,
     operations_of,
 )
@@ -38,6 +39,8 @@ from harness.steps import Clocked
 
 #: A schedule with no more choices than this is small enough for the systematic part at once.
 FEW = 8
+#: More choices than this explain nothing to anybody.
+UNREADABLE = 100
 #: How much smaller the next parts are that are left out, and of how many each is tried alone.
 FINER, ALONE_MAX = 4, 8
 #: Which share of the runs is spent on operations before choices are left out: one in so many.
@@ -77,14 +80,17 @@ class _Shrinker:
 
     # --- one run -------------------------------------------------------------------------------
 
-    def attempt(self, candidate: Candidate) -> bool:
-        """Whether a candidate shows the bug with less; if so the best run becomes this one."""
+    def attempt(self, candidate: Candidate, *, shorter: bool = False) -> bool:
+        """Whether a candidate shows the bug with less; if so the best run becomes this one.
+
+        A ``shorter`` one may have more faults.
+        """
         name = self.name_of(candidate)
         if name in self.tried or not self.budget.left():
             return False
         run = self.run(clocked=candidate.clocked, without=candidate.without)
         self.violated[name] = run.violated
-        if self._better(run):
+        if self._better(run, shorter=shorter):
             return True
         self.tried[name] = None
         return False
@@ -103,9 +109,11 @@ class _Shrinker:
         """Whether one of these is better; the others are not tried then."""
         return any(self.attempt(each) for each in candidates if self.budget.left())
 
-    def _better(self, run: Run) -> bool:
-        same = run.violated and run.violations[0].fingerprint == self.fingerprint
-        if not same or _size(run) >= _size(self.best):
+    def _better(self, run: Run, *, shorter: bool = False) -> bool:
+        if not run.violated or run.violations[0].fingerprint != self.fingerprint:
+            return False
+        fewer = len(run.deviations) < len(self.best.deviations)
+        if not (fewer if shorter else _size(run) < _size(self.best)):
             return False
         without = run.schedule.variant.get(WITHOUT)
         if self.run(choose=follow(run.schedule), without=without).digest != run.digest:
@@ -179,6 +187,7 @@ class _Shrinker:
         for way in (
             self.keep_constraints,
             self.elsewhere,
+            self.one_fault_instead,
             self.drop_lanes,
             self.keep_orders,
             self.keep_choices,
@@ -223,6 +232,16 @@ class _Shrinker:
                     break
                 parts = min(len(deviations), parts * FINER)
         return self.best is not before
+
+    def one_fault_instead(self) -> bool:
+        """One fault for all of the choices; nobody reads so many, and who is held back is paused.
+
+        That is the one exception from what is left out first: it may be a fault more.
+        """
+        if len(self.best.deviations) <= UNREADABLE or not self.budget.left():
+            return False
+        candidates = one_fault(self.run(recorded=True, until_violation=False))
+        return any(self.attempt(each, shorter=True) for each in candidates)
 
     def elsewhere(self) -> bool:
         """One choice alone at other moments."""

@@ -69,6 +69,7 @@ class Simulated:
             covered=world.covered(),
             notes=world.said(),
             blast_radius=world.blast_radius,
+            services=tuple(world.services),
         )
 
     def touched(self) -> Footprint:

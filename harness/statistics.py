@@ -74,7 +74,8 @@ class Statistics:
 
     ``reached`` counts marks, and those that must be reached also when they never were; ``covered``
     says in how many runs each cell was covered, and ``last_new`` after how many schedules the last
-    cell came that none before had covered. ``places`` counts where one fault can strike.
+    cell came that none before had covered. ``places`` counts where one fault can strike;
+    ``services`` in how many runs a service was there, 0 if faults name one that never was.
     """
 
     schedules: int = 0
@@ -93,6 +94,7 @@ class Statistics:
     covered: dict[str, int] = field(default_factory=dict)
     last_new: int = 0
     by_strategy: dict[str, int] = field(default_factory=dict)
+    services: dict[str, int] = field(default_factory=dict)
     checked_twice: int = 0
     seconds: float = 0.0
 
@@ -134,14 +136,22 @@ class Statistics:
         """The marks that had to be reached and never were."""
         return tuple(name for name, count in self.reached.items() if not count)
 
+    @property
+    def never_there(self) -> tuple[str, ...]:
+        """The services that faults name and that no run ever had."""
+        return tuple(name for name, count in self.services.items() if not count)
+
     def swept(self, strategy: str) -> bool:
         """Whether a sweep was at every place where a fault can strike."""
         return 0 < self.places == self.by_strategy.get(strategy, 0)
 
     @property
     def vacuous(self) -> bool:
-        """Whether nothing was proved: no restart overlapped a write, or a mark was not reached."""
-        return not self.overlapped_runs or bool(self.never_reached)
+        """Whether nothing was proved: no restart overlapped a write, or a mark was not reached.
+
+        A fault of a service that nobody starts never strikes, whatever others do.
+        """
+        return not self.overlapped_runs or bool(self.never_reached or self.never_there)
 
 
 def of_run(run: Run, strategy: str) -> Statistics:
@@ -162,9 +172,18 @@ def of_run(run: Run, strategy: str) -> Statistics:
         covered={name: 1 for name in run.covered if is_cell(name)},
         last_new=int(any(map(is_cell, run.covered))),
         by_strategy={strategy: 1},
+        services=_services(run),
     )
     statistics.distinct.add(interleaving(run.schedule))
     return statistics
+
+
+def _services(run: Run) -> dict[str, int]:
+    """Who was there, and 0 for who was not, though a fault of the scenario names it."""
+    if not run.services:
+        return {}
+    named = (getattr(fault, "service", "") for fault in run.scenario.faults)
+    return {**dict.fromkeys(filter(None, named), 0), **dict.fromkeys(run.services, 1)}
 
 
 def _add_up(mine: dict[str, Any], theirs: Mapping[str, Any]) -> None:

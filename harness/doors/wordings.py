@@ -13,6 +13,7 @@ from harness.campaign import versions
 from harness.coverage import matrix_of, nested
 from harness.doors.gate import NOT_JUDGED, NOTHING_RAN, Result
 from harness.doors.regressions import IS_BACK
+from harness.errors import closest
 from harness.findings import outcomes
 from harness.findings.finding import Finding, Violation
 from harness.findings.matrix import render_matrix
@@ -57,11 +58,30 @@ def report(result: Result, *, ascii: bool = False, test_id: str | None = None) -
             result.plan.seed,
             never_reached=statistics.never_reached,
             overlapped=statistics.overlapped_runs,
+            never_there=statistics.never_there,
+            remedy=_remedy(statistics),
+            verb="broke no rule, but" if statistics.unproved else "held, but",
         )
         blocks.append(outcomes.render_vacuous(vacuous, ascii=ascii))
+    if statistics.unknown:
+        unknown = outcomes.Unknown(result.scenario, statistics.unknown)
+        blocks.append(outcomes.render_unknown(unknown, ascii=ascii))
     blocks += [f"WARNING  {warning}\n" for warning in result.warnings]
     blocks += [f"note: {remark}\n" for remark in result.remarks]
     return "\n".join(blocks)
+
+
+def _remedy(statistics: Statistics) -> str:
+    """What would make a campaign say something that says nothing."""
+    if statistics.never_there:
+        there = [name for name, count in statistics.services.items() if count]
+        return str(closest(statistics.never_there[0], there, kind="service in faults"))
+    if not statistics.restarts + statistics.faults:
+        return "give it faults=[restart(...)], or let the story restart a service"
+    if not statistics.overlapped_runs and not statistics.restarts:
+        struck = counted(statistics.faults, "fault")
+        return f"{struck}, and nobody came back: who is asked to stop has to end"
+    return outcomes.MORE_WORK
 
 
 def _back(result: Result, finding: Finding) -> str:

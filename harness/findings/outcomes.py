@@ -6,13 +6,14 @@ None of them judges the target. Two of them say that nothing here can be trusted
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.findings.wording import columns, counted, listed, one_line, only_ascii, wrapped
 
 WIDTH = 80
 NO_OVERLAP = "no restart overlapped a write in {tried}"
+MORE_WORK = "add steps to the workload, move the fault, or try more schedules"
 _HEADING_WIDTH = 20
 
 USUAL_CAUSES = (
@@ -61,7 +62,7 @@ class Vacuous:
     """A scenario that held because too little was tried.
 
     No restart overlapped a write in any run, or (when ``overlapped`` of them did) no run reached
-    the marks ``never_reached``.
+    the marks ``never_reached``, or none had the services ``never_there`` whose faults it names.
     """
 
     scenario: str
@@ -69,6 +70,17 @@ class Vacuous:
     seed: int
     never_reached: tuple[str, ...] = ()
     overlapped: int = 0
+    never_there: tuple[str, ...] = ()
+    remedy: str = MORE_WORK
+    verb: str = "held, but"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Rules that broke down instead of judging, with the error of each."""
+
+    scenario: str
+    rules: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +161,21 @@ def render_vacuous(outcome: Vacuous, *, ascii: bool = False, width: int = WIDTH)
     tried = counted(outcome.schedules, "schedule")
     missed = f"never reached: {listed(outcome.never_reached, most=6)}"
     lack = f"{missed} in {tried}" if outcome.overlapped else NO_OVERLAP.format(tried=tried)
-    lines = [
-        _heading("VACUOUS", f"{outcome.scenario} held, but {lack}"),
-        "add steps to the workload, move the fault, or raise --race-schedules",
-    ]
+    if outcome.never_there:
+        lack = f"nobody ever started {listed([repr(name) for name in outcome.never_there], most=3)}"
+    lines = [_heading("VACUOUS", f"{outcome.scenario} {outcome.verb} {lack}"), outcome.remedy]
     if outcome.never_reached and not outcome.overlapped:
         lines.append(missed)
     return _page([*lines, f"seed {outcome.seed}"], ascii=ascii, width=width)
+
+
+def render_unknown(outcome: Unknown, *, ascii: bool = False, width: int = WIDTH) -> str:
+    """Which rules say nothing, and why."""
+    names = listed(tuple(outcome.rules), most=4)
+    lines = [_heading("UNKNOWN", f"{outcome.scenario}: nobody knows whether this held: {names}")]
+    lines += [f"{name}: {one_line(reason)}" for name, reason in outcome.rules.items()]
+    lines.append("a rule fails an assertion or raises Broken; any other error is its own")
+    return _page(lines, ascii=ascii, width=width)
 
 
 def render_stuck(outcome: Stuck, *, ascii: bool = False, width: int = WIDTH) -> str:

@@ -32,7 +32,7 @@ class Summary:
     """What a run adds up to; ``operations`` counts what each client came to do.
 
     ``overlapped`` counts the writes that a restart overlapped, ``faults`` those that struck;
-    ``covered`` names the cells and marks that were covered.
+    ``covered`` names the cells and marks that were covered, ``services`` who was there, if known.
     """
 
     restarts: int = 0
@@ -45,6 +45,7 @@ class Summary:
     covered: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     blast_radius: tuple[Fact, ...] = ()
+    services: tuple[str, ...] = ()
 
 
 class Stage(Protocol):

@@ -51,8 +51,8 @@ class Coverage:
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.stretches = [Stretch(-1, 0, ())]
-        #: What lanes had asked for when their power was cut, with the step of that.
-        self._cut: list[tuple[Operation, int]] = []
+        #: What lanes had asked for when their power was cut, with the step and the service.
+        self._cut: list[tuple[Operation, int, Service]] = []
         self._cut_at: dict[str, int] = {}
         self._now: dict[str, tuple[Service, str, str]] = {}
 
@@ -72,25 +72,41 @@ class Coverage:
             mark = self.stretches.pop().mark
         self.stretches.append(Stretch(step, mark, tuple(self._now.values())))
 
-    def power_cut(self, lane: str) -> None:
+    def power_cut(self, service: Service, lane: str) -> None:
         """A lane is about to lose its power: what it has in flight may be forgotten."""
         simulation = self.simulation
         self._cut_at[lane] = simulation.steps
         self._cut += [
-            (option, simulation.steps)
+            (option, simulation.steps, service)
             for option in (*simulation.ready, *simulation.arrivals)
             if type(option) is Operation and option.lane == lane
         ]
 
     @property
     def overlapped(self) -> int:
-        """How many writes a restart overlapped; a service that only ends is not restarted."""
-        return sum(
+        """How many writes a restart overlapped; a service that only ends is not restarted.
+
+        They were done while it went on, or were on their way when their sender was cut off.
+        """
+        done = sum(
             event.kind == "write"
             for place, events in self._events()
             if any(service.interrupted for service, _, _ in self.stretches[place].restarts)
             for event in events
         )
+        return done + sum(
+            bool(_written(each)) and not self._lands_in_a_restart(each, step)
+            for each, step, service in self._cut
+            if service.interrupted
+        )
+
+    def _lands_in_a_restart(self, operation: Operation, cut_at: int) -> bool:
+        """Whether what was on its way took effect after all, and was counted for that."""
+        applied, steps = self.simulation.applied, [stretch.step for stretch in self.stretches]
+        for step in range(cut_at, len(applied)):
+            if applied[step] is operation:
+                return bool(self.stretches[bisect_right(steps, step) - 1].restarts)
+        return False
 
     def cells(self) -> tuple[str, ...]:
         """The cells that this run covered, sorted; to be asked before it is unwound."""
@@ -142,7 +158,7 @@ class Coverage:
         for option in (*self.simulation.ready, *self.simulation.orphans):
             if type(option) is Operation and (write := _written(option)):
                 met.add(write, SENT, met.place(option.since), last)
-        for operation, step in self._cut:
+        for operation, step, _ in self._cut:
             if write := _written(operation):
                 met.add(write, SENT, met.place(operation.since), met.place(step))
 

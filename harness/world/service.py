@@ -72,6 +72,13 @@ class Life:
         return self._phase
 
     @property
+    def settled(self) -> bool:
+        """Whether it has come up and nobody wants it gone; a phase after that is its own affair."""
+        if self._phase in ("ready", "drain"):
+            return self._phase == "ready"
+        return self._ready.is_set() and not self._stop.is_set()
+
+    @property
     def stopping(self) -> bool:
         """Whether somebody asked this incarnation to stop."""
         self.service.touches("read")
@@ -183,9 +190,7 @@ class Service:
         """
         living = self.alive
         paused = any(life._phase == PAUSED for life in living)
-        settled = (
-            len(living) == 1 and not paused and (living[0]._phase == "ready" or not self.tells)
-        )
+        settled = len(living) == 1 and not paused and (living[0].settled or not self.tells)
         self.was_ready = self.was_ready or (settled and self.tells)
         last = self.lives[-1]
         retired = not living and last._phase == "stopped" and not last.stopping
@@ -247,7 +252,7 @@ class Service:
         )
         self.touches()
         life._phase = "down"
-        self.coverage.power_cut(life.name)
+        self.coverage.power_cut(self, life.name)
         self.simulation.crash(life.lane)
         self.changed()
 

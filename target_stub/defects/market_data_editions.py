@@ -81,7 +81,7 @@ BUGS: Mapping[str, Bug] = {
             "snapshot at the next height was another one"
         ),
         family="averages begun anew",
-        budget=600,
+        budget=700,
         scenario="reopening",
         replaces={MarketData: BeginsWithTheFirstBook},
         since=2,

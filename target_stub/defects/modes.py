@@ -70,7 +70,7 @@ BUGS: Mapping[str, Bug] = {
             "system still said so, and 2,824 symbols had no opening auction"
         ),
         family="acknowledged before it is true",
-        budget=300,
+        budget=400,
         scenario="reopening",
         replaces={StagedModeControl: WritesBeforeItAsks},
     ),

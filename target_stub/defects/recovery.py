@@ -234,7 +234,7 @@ BUGS: Mapping[str, Bug] = {
             "bridged out; it was abandoned"
         ),
         family="one of two copies rolled back",
-        budget=200,
+        budget=400,
         scenario="recovery-paused-bridge",
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: LeavesTheBridgeOpen},

@@ -117,7 +117,10 @@ def test_a_rule_that_crashes_is_unknown_and_never_held() -> None:
             raise KeyError("ann")
 
     judge = judged(crashes_at_first, wrote("a", step=1), wrote("a", step=2), on=("a",))
-    assert judge.unknown == {"the_rule": "KeyError: 'ann'"}
+    line = crashes_at_first.__code__.co_firstlineno + 2
+    assert judge.unknown == {
+        "the_rule": f"KeyError: 'ann' (tests/engine/test_invariants.py:{line})"
+    }
     assert judge.judged == {"the_rule": 1}
     assert judge.held == ()
     assert judge.violations == []

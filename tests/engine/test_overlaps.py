@@ -163,3 +163,54 @@ def test_a_service_that_never_says_ready_is_restarted_all_the_same() -> None:
     run = run_of(told(story))
     assert run.restarts == 1
     assert counted(run) == 1
+
+
+@pytest.mark.parametrize(("lands", "overlapped"), [(True, 1), (False, 1)])
+def test_a_write_that_was_on_its_way_when_its_sender_was_cut_off_counts_once(
+    lands: bool, overlapped: int
+) -> None:
+    async def story(world: World) -> None:
+        database = world.database("db")
+
+        async def writes_once(life: Life) -> None:
+            life.enter("ready")
+            if life.incarnation == 1:
+                await database.put("books", "usdc", {"n": 1})
+            await trio.sleep_forever()
+
+        world.service("ledger", writes_once)
+        await trio.sleep(5)
+
+    def cut_off(options: Sequence[Option], step: int) -> int:
+        labels = [option.label for option in options]
+        writing = any("put db/books/usdc" in label for label in labels)
+        wanted = "crash restart of ledger" if writing else "no more"
+        landing = "orphan put db/books/usdc" if lands else "no more"
+        found = (i for i, label in enumerate(labels) if wanted in label or landing in label)
+        return next(found, 0)
+
+    run = run_of(told(story, crashes("ledger", "crash")), cut_off)
+    assert run.faults == 1 and run.writes == int(lands)
+    assert run.overlapped == overlapped
+
+
+def test_a_phase_of_its_own_after_it_was_ready_is_no_restart() -> None:
+    async def story(world: World) -> None:
+        async def works(life: Life) -> None:
+            life.enter("ready")
+            await write(world, "first")
+            life.enter("finished")
+            await life.stop_requested()
+            life.enter("drain")
+
+        service = world.service("ledger", works)
+        await trio.sleep(1)
+        assert service.lives[-1].phase == "finished"
+        assert (service.restarting, service.restartable) == (False, True)
+        await write(world, "after")
+        await service.restart("crash")
+
+    run = run_of(told(story))
+    assert not run.violated, run.violations
+    assert run.restarts == 1 and run.writes == 3
+    assert not any("finished" in cell for cell in run.covered), run.covered

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+import pytest
 import trio
 
+from harness import shrink as shrinking
+from harness.budget import Budget
 from harness.campaign import Plan, explore
+from harness.candidates import one_fault
 from harness.engine import Run, execute, follow
 from harness.scenario import Scenario, restart
-from harness.schedule.choices import Schedule
+from harness.schedule.choices import Chooser, Option, Schedule
 from harness.world.service import Life
 from harness.world.world import World
 from tests.engine.worlds import run_of, told
@@ -189,5 +193,39 @@ def test_a_lease_that_runs_out_in_a_pause_is_one_choice() -> None:
     schedule = Schedule.parse(finding.token)
     run = execute(leased(fenced=False), seed=1, choose=follow(schedule))
     assert not run.vacuous
-    assert any(cell.startswith("holder | pause | paused | put db") for cell in run.covered), run.covered
+    assert any(cell.startswith("holder | pause | paused | put db") for cell in run.covered), (
+        run.covered
+    )
     assert not explore(leased(fenced=True), plan).findings
+
+
+def starving() -> Chooser:
+    """First in first out, but who holds the lease gets no turn until the next one has written."""
+    written = False
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        nonlocal written
+        lanes = [option.lane.partition("#")[0] for option in options]
+        others = (i for i, lane in enumerate(lanes) if lane not in ("holder", "nemesis"))
+        chosen = next(others, 0) if step >= 3 and not written else 0
+        written = written or options[chosen].label == "main: put db/leases/row"
+        return chosen
+
+    return choose
+
+
+def test_a_schedule_that_nobody_can_read_becomes_one_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrinking, "UNREADABLE", 1)
+    run = run_of(leased(fenced=False), starving())
+    assert run.violated and run.faults == 0 and len(run.deviations) > 1
+    small = shrinking._Shrinker(run, Budget(60, 60.0, lambda: False), ())
+    assert small.one_fault_instead()
+    assert [each.taken for each in small.best.deviations] == ["nemesis: pause holder"]
+    assert small.best.violations[0].fingerprint == run.violations[0].fingerprint
+
+
+def test_a_fault_is_tried_once_between_two_steps_of_whom_it_strikes() -> None:
+    plain = execute(leased(fenced=False), seed=1, recorded=True)
+    own = [number for number, label in enumerate(plain.taken, 2) if "holder#1: " in label]
+    offered = [number for number in own if number <= len(plain.offered)]
+    assert 0 < len(list(one_fault(plain))) <= len(offered) < len(plain.taken)
