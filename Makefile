@@ -13,7 +13,7 @@ EXTRAS := test,paradex-unsigned$(if $(POSTGRES),,$(COMMA)postgres)
 .PHONY: run test check bench bench-classics margin-oracle nightly clean
 
 run: $(VENV)/ready
-	$(BIN)/changeover run paradex-2026-01-19 --seed 6
+	$(BIN)/changeover run paradex-2026-01-19 --seed 6 || [ $$? -eq 1 ]  # 1: it found the bug
 
 test: $(VENV)/ready-for-tests check
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests

@@ -140,9 +140,10 @@ class Scenario:
 
     ``faults_max`` bounds how many faults strike in one run. ``guards`` are the protections that
     can be switched on, ``guards_default`` those that are; ``bugs`` the defects that can be planted,
-    ``bug_default`` the one that is. ``restarts_itself`` says that the story restarts services
-    without the nemesis. A run ends at ``steps_max`` or ``time_max_s``. A campaign in which no run
-    reached one of the marks ``must_reach`` is vacuous.
+    ``bug_default`` the one that is. A run ends at ``steps_max`` or ``time_max_s``. A campaign in
+    which no run reached one of the marks ``must_reach`` is vacuous. A process may stall for
+    ``stall_s`` virtual seconds past the next timer, and a step that takes more than
+    ``step_wall_s`` real seconds is struck down; the wall clock begins at ``epoch_s``.
     """
 
     name: str

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import reference
 from tests.documents.console import (
     FENCE,
     ROOT,
@@ -121,6 +122,10 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
     for path in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert reference.DOCUMENT.read_text() == reference.page()
 
 
 def test_the_table_of_rules_is_the_one_that_the_rules_make() -> None:
