@@ -13,6 +13,7 @@ from functools import lru_cache
 from harness.history import derive_seed
 from target_stub.cloud.oracle_feed import Prices, Quote
 from target_stub.core import Venue, VenueQuote
+from target_stub.core.mark import external_fair_price
 from target_stub.core.money import down_to_multiple
 
 #: USD per USDC on a calm day.
@@ -43,6 +44,12 @@ def prices(seed: int, paths: tuple[Path, ...]) -> Prices:
         return _quotes(seed, paths, now_ms)
 
     return at
+
+
+def fair_usd(prices: Prices, now_ms: int) -> Decimal:
+    """What the only market is worth by the prices outside at this time."""
+    (quote,) = prices(now_ms)
+    return external_fair_price(quote.spot_usd, quote.external_rates)
 
 
 @lru_cache(maxsize=4096)

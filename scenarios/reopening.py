@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -22,7 +23,7 @@ from scenarios.bridge import PAID_OUT, make_customers
 from scenarios.deployment import Deployment
 from scenarios.exchange import Exchange
 from scenarios.money_rules import rules_in_force
-from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
+from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, fair_usd, prices
 from scenarios.people import Listing, population
 from scenarios.records import LIQUIDATED, MARKETS_TAKEN_OVER
 from scenarios.rules.orders import matching_agrees_with_chain, updates_are_numbered_once
@@ -40,7 +41,7 @@ from target_stub.core import (
     Reopening,
 )
 from target_stub.core.funding import funding_rate, premium
-from target_stub.core.mark import Averages, external_fair_price, mark_price, median
+from target_stub.core.mark import Averages, mark_price, median
 from target_stub.guards import GUARDS
 from target_stub.ports import Row
 
@@ -128,18 +129,13 @@ def open_exchange(world: World, spec: ExchangeSpec, deployed: type[E]) -> E:
 
 def make_maker(world: World, exchange: Exchange, account: str, over: list[bool]) -> Quoter:
     """One maker, so that there is a book of our own."""
-
-    def fair_usd(now_ms: int) -> Decimal:
-        (quote,) = exchange.prices(now_ms)
-        return external_fair_price(quote.spot_usd, quote.external_rates)
-
     return Quoter(
         "maker",
         network=exchange.network,
         account=account,
         market=MARKET,
         size=Decimal("0.05"),
-        fair_usd=fair_usd,
+        fair_usd=partial(fair_usd, exchange.prices),
         half_spread=Decimal("0.0002"),
         goes_on=lambda: not any(over),
         does=world.does,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import trio
 
@@ -23,14 +24,14 @@ from harness.world.world import World
 from scenarios.deployment import Deployment
 from scenarios.exchange import Exchange
 from scenarios.money_rules import rules_in_force
-from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, prices
+from scenarios.outside import EXTERNAL_RATES, USDC_PRICE, Path, fair_usd, prices
 from scenarios.people import Listing, Population, population
 from scenarios.records import LIQUIDATED, MARKETS_TAKEN_OVER
 from target_stub.cloud.operator import upgrade_database
 from target_stub.cloud.quoter import Quoter
 from target_stub.core import JANUARY_2026, PAXG_USD_PERP, ExchangeSpec, Mode, Side
 from target_stub.core.funding import funding_rate, premium
-from target_stub.core.mark import Averages, external_fair_price, mark_price, median
+from target_stub.core.mark import Averages, mark_price, median
 from target_stub.guards import GUARDS, POST_ONLY_BAND, REOPENING_GUARDS
 from target_stub.ports import Row
 
@@ -103,10 +104,6 @@ def quoters(
 ) -> list[Quoter]:
     """Two makers, who are there first, and the stranger, who comes when the book is empty."""
 
-    def fair_usd(now_ms: int) -> Decimal:
-        (quote,) = exchange.prices(now_ms)
-        return external_fair_price(quote.spot_usd, quote.external_rates)
-
     def quoter(name: str, account: str, **behaviour: object) -> Quoter:
         return Quoter(
             name,
@@ -114,7 +111,7 @@ def quoters(
             account=account,
             market=MARKET,
             size=QUOTED_SIZE,
-            fair_usd=fair_usd,
+            fair_usd=partial(fair_usd, exchange.prices),
             half_spread=HALF_SPREAD,
             goes_on=goes_on,
             does=world.does,

@@ -91,13 +91,6 @@ class Sleeps:
         os.close(self.listener)
 
 
-@dataclass(slots=True)
-class StandingClock:
-    """The time of a run that has none of its own: real time is in no schedule."""
-
-    now: float = 0.0
-
-
 @functools.cache
 def missing() -> str:
     """Why no sleep can be held here; empty if they can be."""
