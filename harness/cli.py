@@ -66,6 +66,7 @@ def _parser(verb: str, description: str) -> _Parser:
 def _list_parser() -> _Parser:
     parser = _parser("list", "Shows what can be run, and what was found.")
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--all", action="store_true", help="the built-in scenarios, too")
     parser.add_argument("--invariants", action="store_true", help="run each once to see its rules")
     return parser
 

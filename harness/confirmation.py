@@ -65,6 +65,8 @@ def finding_of(run: Run) -> Finding:
         replays=(digests.count(digests[0]), REPLAYS),
         replay_ms=spent_ms,
         versions=versions(),
+        module=run.scenario.module,
+        file=run.scenario.site.path if run.scenario.site is not None else "",
     )
 
 

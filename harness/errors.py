@@ -37,11 +37,21 @@ class UnsupportedTrioError(ChangeoverError):
     """The installed trio is not one that the kernel was tested with."""
 
 
+#: How many known names an error lists.
+KNOWN_MAX = 8
+
+
 def closest(name: str, known: Iterable[str], *, kind: str) -> UsageError:
-    """The error for an unknown name, with the closest known one, or all of them."""
-    names = sorted(known)
+    """The error for an unknown name, with the closest known one, or some that come near it."""
+    names = sorted(set(known))
+    if not names:
+        return UsageError(f"unknown {kind} {name!r}; there is none")
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     if near:
         return UsageError(f"unknown {kind} {name!r}; did you mean {near[0]!r}?")
-    listing = ", ".join(names) if names else "none is registered"
-    return UsageError(f"unknown {kind} {name!r}; known: {listing}")
+    listed = names
+    if len(names) > KNOWN_MAX:
+        listed = difflib.get_close_matches(name, names, n=KNOWN_MAX, cutoff=0.0)
+    listing = ", ".join(listed)
+    more = f" and {len(names) - len(listed)} more" if len(names) > len(listed) else ""
+    return UsageError(f"unknown {kind} {name!r}; known: {listing}{more}")

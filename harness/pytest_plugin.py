@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import UsageError, closest
 
 if TYPE_CHECKING:
     from harness.doors.race import Told
@@ -71,6 +72,7 @@ class _State:
     config: pytest.Config
     drawn: int
     headed: bool = False
+    refusal: str = ""
     _settings: Settings | None = None
     _target: Finding | Schedule | None = None
 
@@ -88,8 +90,17 @@ class _State:
         if self._settings is None:
             from harness.settings import load_settings  # noqa: PLC0415  (not before it is needed)
 
-            self._settings = load_settings()
+            inifile = self.config.inipath
+            start = inifile.parent if inifile is not None else self.config.rootpath
+            self._settings = load_settings(start)
         return self._settings
+
+    @property
+    def root(self) -> Path:
+        """Where findings are kept."""
+        from harness.findings import store  # noqa: PLC0415  (not before it is needed)
+
+        return self.settings.folder / store.ROOT
 
     def profile(self, marker: dict[str, object] | None = None) -> Profile:
         flags = {name: self.option(name) for name in _FLAGS}
@@ -101,7 +112,7 @@ class _State:
         if self._target is None and self.option("replay") is not None:
             from harness.doors.reference import resolve  # noqa: PLC0415  (not before it is needed)
 
-            self._target = resolve(self.option("replay"))
+            self._target = resolve(self.option("replay"), self.root)
         return self._target
 
     def header(self) -> str:
@@ -110,7 +121,8 @@ class _State:
 
         self.headed = True
         profile = self.profile()
-        seed = choose_seed(profile.seed, last=last_seed, drawn=self.drawn)
+        last = partial(last_seed, self.root)
+        seed = choose_seed(profile.seed, last=last, drawn=self.drawn)
         schedules = profile.schedules or "all"
         return f"changeover: profile {profile.name}, seed {seed}, {schedules} schedules"
 
@@ -171,7 +183,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or "race" not in metafunc.fixturenames:
         return
     if not marker.args:
-        raise pytest.UsageError(
+        raise pytest.Collector.CollectError(
             f"{metafunc.definition.nodeid}: name the scenarios, "
             'as in @pytest.mark.race("my_scenario"); a test id must not depend on what is loaded'
         )
@@ -187,18 +199,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With ``--race-replay`` only the scenario that it names runs, and once."""
+    state = config.stash[_STATE]
     with _usage():
-        target = config.stash[_STATE].target
+        target = state.target
     if target is None:
         return
-    for item in items:
-        if item.get_closest_marker("race") is None:
-            continue
+    known: set[str] = set()
+    marked = [item for item in items if item.get_closest_marker("race") is not None]
+    for item in marked:
         callspec = getattr(item, "callspec", None)
-        scenario, (part, _) = callspec.params["race"] if callspec else ("", (1, 1))
+        given = callspec.params.get("race") if callspec else None
+        scenario, (part, _) = given if given is not None else ("", (1, 1))
         name = scenario if isinstance(scenario, str) else scenario.name
+        known.add(name)
         if name != target.scenario or part != 1:
-            item.add_marker(pytest.mark.skip(reason=f"--race-replay runs {target.scenario} only"))
+            skip = pytest.mark.skip(reason=f"--race-replay runs {target.scenario} only")
+            item.add_marker(skip)
+    if target.scenario not in known:
+        error = closest(target.scenario, known - {""}, kind="scenario of a race test")
+        _refuse(config, marked, f"--race-replay would run nothing: {error}")
+
+
+def _refuse(config: pytest.Config, marked: list[pytest.Item], message: str) -> None:
+    """End pytest with code 4; a worker of pytest-xdist can only let its tests fail."""
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(f"changeover: {message}")
+    config.stash[_STATE].refusal = message
+    for item in marked:
+        item.own_markers[:] = [each for each in item.own_markers if each.name != "skip"]
 
 
 @pytest.fixture
@@ -234,17 +262,40 @@ def _run(node: pytest.Item, scenario: Any, share: tuple[int, int]) -> Told:
     from harness.doors import race as races  # noqa: PLC0415  (the machine is loaded here, not before)
 
     state = node.config.stash[_STATE]
+    if state.refusal:
+        pytest.fail(state.refusal, pytrace=False)
     marker = node.get_closest_marker("race")
     given = dict(marker.kwargs) if marker is not None else {}
     guards, bug = given.pop("guards", None), given.pop("bug", None)
-    this = races.Race(scenario, guards, bug, share, node.nodeid, _only_ascii())
+    this = races.Race(scenario, guards, bug, share, _place(node), _only_ascii())
+    profile, wrong = None, ""
     try:
         profile = state.profile(given)
     except UsageError as error:
-        pytest.fail(f"{error}", pytrace=False)
+        wrong = str(error)
+    if profile is None:  # outside of the handler, which would be told as well
+        pytest.fail(wrong, pytrace=False)
     if state.target is not None:
         return races.replay_race(this, state.settings, state.target)
     return races.run_race(this, state.settings, profile, state.drawn)
+
+
+def _place(node: pytest.Item) -> str:
+    """The id of a test, with its file from the current folder, as one types it."""
+    from harness.settings import from_here  # noqa: PLC0415  (a race test runs, it is loaded)
+
+    return f"{from_here(node.path).as_posix()}::{node.name}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A test that is marked to search and did not search has not passed."""
+    yield
+    if item.get_closest_marker("race") is None or _TOLD in item.stash:
+        return
+    takes = "race" in getattr(item, "fixturenames", ())
+    remedy = "call race() in it" if takes else "let it take the fixture race and call race()"
+    pytest.fail(f"this test has the marker race and searched nothing: {remedy}", pytrace=False)
 
 
 def _only_ascii() -> bool:
@@ -309,13 +360,13 @@ def _remember(reporter: Any, results: list[dict[str, str]], state: _State) -> No
 
     from harness.findings import store  # noqa: PLC0415  (a race test has run, it is loaded)
 
-    if not Path(store.ROOT).is_dir():
+    if not state.root.is_dir():
         return
     seeds = [int(each["race_seed"]) for each in results if "race_seed" in each]
     if not seeds:
         return
     summary = {"seed": seeds[0], "profile": state.profile().name, "results": results}
     try:
-        store.write_summary(summary, now=datetime.now(UTC))
+        store.write_summary(summary, state.root, now=datetime.now(UTC))
     except store.StoreError as error:
         reporter.write_line(f"WARNING  the summary of this run could not be written: {error}")

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from harness.errors import UsageError, closest
+from harness.history import Site
 from harness.schedule.stage import Stage
 from harness.schedule.workload import WITHOUT
 from harness.world.service import RESTART_KINDS
@@ -162,6 +165,10 @@ class Scenario:
     epoch_s: float = 1_767_225_600.0
     must_reach: tuple[str, ...] = ()
     module: str = ""
+    #: Where its function begins, as an absolute path.
+    site: Site | None = None
+    #: The specification of its module, which is another one after every import.
+    imported: object = field(default=None, repr=False, compare=False)
     #: What runs it, if not the simulation.
     stage: Callable[..., Stage] | None = None
 
@@ -215,9 +222,46 @@ _registry: dict[str, Scenario] = {}
 
 
 def register(declared: Scenario) -> Scenario:
-    """Let a scenario be found by its name."""
+    """Let a scenario be found by its name.
+
+    Raises :class:`UsageError` that names both places if another one has the name already. A module
+    that is imported again replaces what it declared before, and so does a function that declares a
+    scenario inside itself each time it is called.
+    """
+    present = _registry.get(declared.name)
+    if present is not None and _rivals(present, declared):
+        raise UsageError(
+            f"two scenarios are named {declared.name!r}: {present.site} and {declared.site}; "
+            "give one of them another name"
+        )
     _registry[declared.name] = declared
     return declared
+
+
+def _rivals(present: Scenario, declared: Scenario) -> bool:
+    """Whether two scenarios are there at once that are not one and the same."""
+    if present.site is None or declared.site is None or present.site == declared.site:
+        return False
+    module = sys.modules.get(present.module)
+    if module is None or getattr(module, "__spec__", None) is not present.imported:
+        return False
+    return not (_passing(present.site) and _passing(declared.site))
+
+
+def _passing(site: Site) -> bool:
+    """Whether a scenario is declared inside a function, as tests do."""
+    return "<locals>" in site.function
+
+
+def declared_at(function: Callable[..., object]) -> dict[str, Any]:
+    """The fields of a scenario that say where its function is."""
+    inner: Any = inspect.unwrap(function)
+    found: dict[str, Any] = {"module": inner.__module__}
+    if not hasattr(inner, "__code__"):
+        return found
+    code = inner.__code__
+    site = Site(str(Path(code.co_filename).resolve()), code.co_firstlineno, inner.__qualname__)
+    return {**found, "site": site, "imported": inner.__globals__.get("__spec__")}
 
 
 @overload
@@ -282,7 +326,7 @@ def scenario(
             step_wall_s=step_wall_s,
             epoch_s=epoch_s,
             must_reach=_marks(must_reach),
-            module=function.__module__,
+            **declared_at(function),
         )
         return register(declared)
 

@@ -24,6 +24,9 @@ PROFILE_VARIABLE, SEED_VARIABLE = "CHANGEOVER_PROFILE", "CHANGEOVER_SEED"
 #: As a number of schedules: as many as there are.
 ALL = "all"
 
+#: What a project's folder is known by, if nothing there speaks of changeover.
+_MARKS = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg")
+
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -75,13 +78,15 @@ class RunLimits:
 class Settings:
     """What pyproject.toml says: modules with scenarios, profiles, and limits.
 
-    ``path`` is the file that was read; without one everything is the default.
+    ``path`` is the file that was read; without one everything is the default. ``folder`` is that
+    of the project, from the current one: there its findings and regressions lie.
     """
 
     scenarios: tuple[str, ...] = ()
     profiles: Mapping[str, Profile] = field(default_factory=lambda: dict(BUILT_IN))
     limits: RunLimits = RunLimits()
     path: Path | None = None
+    folder: Path = Path()
 
     def profile(
         self,
@@ -112,15 +117,30 @@ def _in_ci(environment: Mapping[str, str]) -> bool:
 
 
 def load_settings(start: Path | None = None) -> Settings:
-    """The settings of the nearest ``[tool.changeover]``, looked for from ``start`` upwards."""
+    """The settings of the nearest ``[tool.changeover]``, looked for from ``start`` upwards.
+
+    Where there is none, the folder of the nearest file that configures Python tools is that of the
+    project, or else the current one, which is also ``start`` if nothing else is said.
+    """
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
+    upwards = (here, *here.parents)
+    for folder in upwards:
         path = folder / "pyproject.toml"
         if path.is_file():
             table = _table(path)
             if table is not None:
-                return _parse(table, path)
-    return Settings()
+                return replace(_parse(table, path), folder=from_here(folder))
+    marked = (each for each in upwards if any((each / name).is_file() for name in _MARKS))
+    return Settings(folder=from_here(next(marked, Path.cwd())))
+
+
+def from_here(path: Path) -> Path:
+    """The shorter of two ways to a path: from the current folder, or from the root."""
+    try:
+        way = os.path.relpath(path)
+    except ValueError:  # another drive of Windows
+        return path
+    return min(Path(way), path.resolve(), key=lambda each: len(str(each)))
 
 
 def _table(path: Path) -> object:

@@ -7,11 +7,13 @@ from then on: it is run again, reported and saved like any other.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from harness.carrying import Carried, carry, kin_of
 from harness.doors.rerun import Rerun, rerun
 from harness.doors.wordings import diverged
 from harness.engine import Misfit, Run
+from harness.findings import store
 from harness.findings.finding import Finding
 from harness.findings.wording import counted, listed
 from harness.replay import DIVERGED, Replayed
@@ -28,6 +30,7 @@ def carried_over(
     source: Scenario,
     into: Scenario,
     *,
+    root: Path = store.ROOT,
     times: int = 3,
     ascii: bool = False,
 ) -> Rerun:
@@ -48,7 +51,7 @@ def carried_over(
     words = "\n".join(told(schedule, done))
     if not done.run.violated:
         return Rerun(3 if done.diverged else 0, "", words, run=done.run)
-    again = rerun(done.run.schedule, into, times=times, ascii=ascii)
+    again = rerun(done.run.schedule, into, root=root, times=times, ascii=ascii)
     return replace(again, verdict=f"{words}\n{again.verdict}")
 
 

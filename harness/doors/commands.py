@@ -12,9 +12,10 @@ from pathlib import Path
 
 from harness.confirmation import smaller
 from harness.doors.carried import carried_over
+from harness.doors.declared import scenario_of, settings_of
 from harness.doors.output import say, tell, wants_ascii
 from harness.doors.reference import resolve
-from harness.doors.registry import NO_SCENARIO, load_scenarios, named
+from harness.doors.registry import NO_SCENARIO, load_scenarios, named, of_the_project
 from harness.doors.rerun import rerun
 from harness.doors.walk import walk
 from harness.doors.wordings import diverged, finding_report
@@ -31,16 +32,20 @@ from harness.findings.html import render_html
 from harness.findings.markdown import render_markdown
 from harness.findings.report import headline, render_text, summary_line
 from harness.findings.serial import dumps
+from harness.findings.wording import counted
 from harness.replay import DIVERGED, STILL_FAILS, replay
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
-from harness.settings import duration_s, load_settings
+from harness.settings import Settings, duration_s, load_settings
 
 
 def list_command(options: Namespace) -> int:
     """Show what can be run and what was found."""
-    scenarios = load_scenarios(load_settings())
-    listing = store.list_findings()
+    settings = load_settings()
+    problems: list[str] = []
+    known = load_scenarios(settings, problems=problems)
+    scenarios = known if options.all else of_the_project(known, settings)
+    listing = store.list_findings(settings.folder / store.ROOT)
     rules = {name: _rules(each) for name, each in scenarios.items()} if options.invariants else {}
     if options.json:
         say(json.dumps(_listed(scenarios, listing.findings, rules), indent=1))
@@ -51,13 +56,15 @@ def list_command(options: Namespace) -> int:
             say(f"    {heading:<11}{text}")
     if not scenarios:
         say(NO_SCENARIO)
+    if others := len(known) - len(scenarios):
+        say(f"\n{counted(others, 'built-in scenario')} besides: changeover list --all")
     if listing.findings:
         say("\nfindings (newest first)")
         for finding in listing.findings:
             say(f"    {finding.identity}  {finding.scenario}  {headline(finding)}")
-    for problem in listing.problems:
-        tell(f"WARNING  {problem}")
-    return 0
+    for problem in (*problems, *listing.problems):
+        _warn(problem)
+    return 4 if problems else 0
 
 
 def _rules(scenario: Scenario) -> tuple[str, ...]:
@@ -118,22 +125,24 @@ def replay_command(options: Namespace) -> int:
         raise UsageError(f"--times must be 1 or more, not {options.times}")
     if options.into is not None and options.go_on:
         raise UsageError("--continue is for a schedule's own scenario; leave it or --as away")
-    scenarios = load_scenarios(load_settings())
-    targets = [resolve(reference) for reference in options.references]
-    codes = [_replay_one(target, scenarios, options) for target in targets]
+    settings = load_settings()
+    root = settings.folder / store.ROOT
+    targets = [resolve(reference, root) for reference in options.references]
+    codes = [_replay_one(each, settings_of(each, settings), options) for each in targets]
     return next((code for code in (1, 3) if code in codes), 0)
 
 
-def _replay_one(
-    target: Finding | Schedule, scenarios: Mapping[str, Scenario], options: Namespace
-) -> int:
-    scenario = named(target.scenario, scenarios)
-    ascii = wants_ascii(options.ascii)
+def _replay_one(target: Finding | Schedule, settings: Settings, options: Namespace) -> int:
+    scenario = scenario_of(target, settings, on_problem=_warn)
+    root, ascii = settings.folder / store.ROOT, wants_ascii(options.ascii)
     if options.into is None:
-        done = rerun(target, scenario, times=options.times, go_on=options.go_on, ascii=ascii)
+        done = rerun(
+            target, scenario, root=root, times=options.times, go_on=options.go_on, ascii=ascii
+        )
     else:
-        source, scenario = scenario, named(options.into, scenarios)
-        done = carried_over(target, source, scenario, times=options.times, ascii=ascii)
+        source, problems = scenario, list[str]()
+        scenario = named(options.into, load_scenarios(settings, problems=problems), problems)
+        done = carried_over(target, source, scenario, root=root, times=options.times, ascii=ascii)
     if options.step and done.run is not None:
         _walk(done.run, scenario)
     elif done.report:
@@ -141,6 +150,10 @@ def _replay_one(
     if done.verdict and (done.code != 3 or not done.report):
         say(done.verdict)
     return done.code
+
+
+def _warn(problem: str) -> None:
+    tell(f"WARNING  {problem}")
 
 
 def _walk(run: Run, scenario: Scenario) -> None:
@@ -157,7 +170,7 @@ def _walk(run: Run, scenario: Scenario) -> None:
 
 def report_command(options: Namespace) -> int:
     """Render a finding from its file alone."""
-    finding = store.load(options.reference)
+    finding = store.load(options.reference, load_settings().folder / store.ROOT)
     form = "html" if options.html else options.format or "text"
     renderers: Mapping[str, Callable[[], str]] = {
         "text": lambda: render_text(finding, full=options.v > 0, ascii=wants_ascii(options.ascii)),
@@ -187,12 +200,15 @@ def report_command(options: Namespace) -> int:
 
 def shrink_command(options: Namespace) -> int:
     """Go on making a finding smaller, and save what comes out."""
-    finding = store.load(options.reference)
+    settings = load_settings()
+    finding = store.load(options.reference, settings.folder / store.ROOT)
+    settings = settings_of(finding, settings)
+    root = settings.folder / store.ROOT
     try:
         limit_s = duration_s(options.time_limit)
     except ValueError as error:
         raise UsageError(f"--time-limit must be {error}, not {options.time_limit!r}") from None
-    scenario = named(finding.scenario, load_scenarios(load_settings()))
+    scenario = scenario_of(finding, settings, on_problem=_warn)
     done = replay(finding, scenario=scenario)
     if done.outcome == DIVERGED:
         say(diverged(done, finding, ascii=wants_ascii(options.ascii)))
@@ -202,20 +218,22 @@ def shrink_command(options: Namespace) -> int:
         return 0
     with campaign():
         found = smaller(finding, scenario, budget_runs=options.budget, wall_s=limit_s)
-    saved = replace(found, saved=store.save(found).as_posix())
+    saved = replace(found, saved=store.save(found, root).as_posix())
     say(finding_report(saved, ascii=wants_ascii(options.ascii)))
     return 1
 
 
 def keep_command(options: Namespace) -> int:
     """Write a finding where it will be committed."""
-    finding = store.load(options.reference)
+    settings = load_settings()
+    finding = store.load(options.reference, settings.folder / store.ROOT)
+    root = settings_of(finding, settings).folder / store.ROOT
     reason = options.reason
     if reason is None and sys.stdin.isatty():
         reason = input(f"what does keeping {finding.identity} guard, in one sentence? ")
     if reason is None:
         violation = finding.violation
         reason = f"{violation.invariant}: {violation.message}"
-    path = store.keep(finding, reason, name=options.name)
+    path = store.keep(finding, reason, store.regressions_beside(root), name=options.name)
     say(f"kept {path}\n    reason: {reason}\n    commit it; changeover replay {path} runs it again")
     return 0

@@ -257,7 +257,7 @@ class Jobs:
 def _work(plans: Mapping[str, Plan], tickets: Connection, pipe: Connection) -> None:
     """The life of a worker; it ends when the parent closes the pipe, or is gone."""
     try:
-        scenarios = load_scenarios(load_settings())
+        scenarios = load_scenarios(load_settings(), problems=[])
         runners: dict[str, TrialRunner] = {}
         with campaign():
             pipe.send(_Idle())

@@ -112,8 +112,8 @@ def _append(blocks: Sequence[str]) -> None:
         tell(f"WARNING  the step summary could not be written: {error}")
 
 
-def remember(results: Sequence[Result], *, seed: int, profile: str, code: int) -> str:
-    """Write the summary of a run to ``.changeover/latest``; returns a warning if that failed."""
+def remember(results: Sequence[Result], *, root: Path, seed: int, profile: str, code: int) -> str:
+    """Write the summary of a run to ``latest`` in ``root``; returns a warning if that failed."""
     try:
         store.write_summary(
             {
@@ -122,6 +122,7 @@ def remember(results: Sequence[Result], *, seed: int, profile: str, code: int) -
                 "exit_code": code,
                 "results": [brief(result) for result in results],
             },
+            root,
             now=datetime.now(UTC),
         )
     except store.StoreError as error:

@@ -64,7 +64,7 @@ class Gate:
         """Run the committed regressions of the scenario; of shards, only the first does."""
         if self.plan.share[0] != 1:
             return
-        listing = store.list_regressions()
+        listing = store.list_regressions(store.regressions_beside(self.root))
         self.result.warnings += [f"a regression is not run: {each}" for each in listing.problems]
         mine = [each for each in listing.findings if each.scenario == self.scenario.name]
         fitting = [each for each in mine if same_variant(each, self.plan.variant)]

@@ -180,7 +180,8 @@ def _work(scenario: str, facts: tuple[int, dict[str, str], object], pipe: Connec
     if hasattr(os, "setpgrp"):
         os.setpgrp()
     seed, variant, bound = facts
-    subject = Subject(load_scenarios(load_settings())[scenario], seed, variant, bound)  # type: ignore[arg-type]
+    known = load_scenarios(load_settings(), problems=[])
+    subject = Subject(known[scenario], seed, variant, bound)  # type: ignore[arg-type]
     names = Vocabulary()
     told = (0, 0)
     with campaign():

@@ -20,15 +20,17 @@ from harness.findings import store
 from harness.findings.files import StoreError, read_record, set_aside, write_record
 from harness.proof.errands import Subject
 
-#: Where the searches are kept.
-PROOFS = store.ROOT / "proofs"
+#: The folder of the searches that are kept, in that of all that is.
+PROOFS = "proofs"
 
 
 class ProofFile:
     """Keeps one search; ``kept`` is whether what was written last is there."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.place = PROOFS / f"{subject.scenario.name}-{identity(subject)}.json"
+    def __init__(self, subject: Subject, root: Path = store.ROOT) -> None:
+        self.root = root
+        name = f"{subject.scenario.name}-{identity(subject, root.parent)}.json"
+        self.place = root / PROOFS / name
         self.kept = False
         self._warned = False
 
@@ -54,7 +56,7 @@ class ProofFile:
     def write(self, search: Mapping[str, Any]) -> None:
         """Keep a search as it is now; where that cannot be done the search itself goes on."""
         try:
-            store.prepare(store.ROOT, PROOFS.name)
+            store.prepare(self.root, PROOFS)
             write_record(self.place, {"seal": _seal(search), "search": search})
             self.kept = True
         except StoreError as error:
@@ -80,17 +82,17 @@ def _seal(search: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(search, sort_keys=True).encode()).hexdigest()
 
 
-def identity(subject: Subject) -> str:
+def identity(subject: Subject, project: Path = Path()) -> str:
     """What a saved search belongs to: scenario, variant, seed, bound, and the code of it all."""
     facts = [subject.scenario.name, subject.seed, sorted(subject.variant.items())]
     facts += [str(subject.bound), str(subject.scenario.stall_s), versions()["trio"]]
     total = hashlib.sha256(repr(facts).encode())
-    for path in _sources():
+    for path in _sources(project.resolve()):
         total.update(path.read_bytes())
     return total.hexdigest()[:12]
 
 
-def _sources() -> list[Path]:
+def _sources(project: Path) -> list[Path]:
     """All source files of this package, and those of the project that are loaded."""
     own = Path(__file__).parents[1]
     found = set(own.rglob("*.py"))
@@ -98,6 +100,6 @@ def _sources() -> list[Path]:
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and file.endswith(".py"):
             path = Path(file)
-            if path.is_relative_to(Path.cwd()) and "site-packages" not in path.parts:
+            if path.is_relative_to(project) and "site-packages" not in path.parts:
                 found.add(path)
     return sorted(path for path in found if path.is_file())

@@ -24,6 +24,7 @@ from harness.doors.seeds import choose_seed
 from harness.doors.wordings import finding_report
 from harness.engine import Misfit, check_trustworthy, execute, follow
 from harness.errors import UntrustworthyError, UsageError
+from harness.findings import store
 from harness.findings.finding import Finding
 from harness.findings.markdown import github_annotation
 from harness.findings.serial import encode
@@ -53,7 +54,9 @@ def prove_command(options: Namespace) -> int:
     """Prove one scenario; returns the exit code."""
     if options.jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
-    scenario = named(options.scenario, load_scenarios(load_settings()))
+    settings, problems = load_settings(), list[str]()
+    scenario = named(options.scenario, load_scenarios(settings, problems=problems), problems)
+    root = settings.folder / store.ROOT
     bound = Bound.parse(options.bound, restarts=options.restarts)
     if bound.restarts > scenario.faults_max:
         raise UsageError(
@@ -63,7 +66,7 @@ def prove_command(options: Namespace) -> int:
     seed = choose_seed(options.seed).number
     variant = scenario.variant(guards=options.guards, bug=options.bug)
     subject = Subject(scenario, seed, variant, bound)
-    file = ProofFile(subject)
+    file = ProofFile(subject, root)
     tell(f"changeover {versions()['changeover']}   prove {scenario.name}   seed {seed}   {bound}")
     interrupt, progress = Interrupt(), Progress(sys.stderr, scenario.name, None)
     saved = None if options.fresh else file.read()
@@ -86,7 +89,7 @@ def prove_command(options: Namespace) -> int:
         )
     finding = None
     if proof.verdict == VIOLATED:
-        finding = _found(proof, shrink_budget=options.shrink_budget)
+        finding = _found(proof, root, shrink_budget=options.shrink_budget)
     if proof.verdict != SPENT:
         file.remove()
     code = 2 if proof.ended_by == "interrupted" else _CODES[proof.verdict]
@@ -118,7 +121,7 @@ def _limit_s(text: str | None) -> float | None:
 # --- the verdict ------------------------------------------------------------------------------
 
 
-def _found(proof: Proof, *, shrink_budget: int) -> Finding:
+def _found(proof: Proof, root: Path, *, shrink_budget: int) -> Finding:
     """The finding of a violated proof: made again, confirmed, saved and shrunk like any other."""
     subject = proof.subject
     choices = {step: choice for step, choice in enumerate(proof.choices, 1) if choice}
@@ -136,7 +139,7 @@ def _found(proof: Proof, *, shrink_budget: int) -> Finding:
     check_trustworthy(run)
     if not run.violated:
         raise UntrustworthyError(f"{schedule.token} broke a rule, and does not when made again")
-    keeper = Keeper(announce=tell)
+    keeper = Keeper(root, announce=tell)
     found = replace(
         finding_of(run),
         strategy="dpor",

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from harness.doors.gate import VIOLATED, Result, plan_of
 from harness.doors.passage import search
 from harness.doors.reference import last_seed
-from harness.doors.registry import limited, load_scenarios
+from harness.doors.registry import limited, load_scenarios, named
 from harness.doors.rerun import rerun
 from harness.doors.seeds import choose_seed
 from harness.doors.wordings import report, statistics_text, summary
-from harness.errors import ChangeoverError, closest
+from harness.errors import ChangeoverError
+from harness.findings import store
 from harness.findings.finding import Finding
 from harness.findings.report import summary_line
 from harness.scenario import Scenario
@@ -56,17 +58,16 @@ class Race:
         """The scenario itself; :class:`UsageError` names the closest one."""
         if isinstance(self.scenario, Scenario):
             return limited(self.scenario, settings)
-        scenarios = load_scenarios(settings)
-        if self.scenario not in scenarios:
-            raise closest(self.scenario, scenarios, kind="scenario")
-        return scenarios[self.scenario]
+        problems: list[str] = []
+        return named(self.scenario, load_scenarios(settings, problems=problems), problems)
 
 
 def run_race(race: Race, settings: Settings, profile: Profile, drawn: int) -> Told:
     """Search the scenario of a race test; ``drawn`` is the random seed of this pytest run."""
     try:
         scenario = race.found(settings)
-        seed = choose_seed(profile.seed, last=last_seed, drawn=drawn)
+        root = settings.folder / store.ROOT
+        seed = choose_seed(profile.seed, last=partial(last_seed, root), drawn=drawn)
         plan = plan_of(
             profile,
             scenario,
@@ -75,7 +76,7 @@ def run_race(race: Race, settings: Settings, profile: Profile, drawn: int) -> To
             bug=race.bug,
             share=race.share,
         )
-        result = search(scenario, plan)
+        result = search(scenario, plan, root=root)
     except ChangeoverError as error:
         return Told(True, f"{error}\n", str(error), str(error))
     return _told(result, race, strict=profile.strict)
@@ -124,7 +125,13 @@ def _of_findings(findings: list[Finding]) -> Mapping[str, str]:
 def replay_race(race: Race, settings: Settings, target: Finding | Schedule) -> Told:
     """Run exactly one recorded schedule in a race test."""
     try:
-        done = rerun(target, race.found(settings), ascii=race.ascii, test_id=race.test_id)
+        done = rerun(
+            target,
+            race.found(settings),
+            root=settings.folder / store.ROOT,
+            ascii=race.ascii,
+            test_id=race.test_id,
+        )
     except ChangeoverError as error:
         return Told(True, f"{error}\n", str(error), str(error))
     first = " ".join(done.verdict.split("\n", 1)[0].split())

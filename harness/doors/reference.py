@@ -20,11 +20,6 @@ def resolve(reference: str, root: Path = store.ROOT) -> Finding | Schedule:
     return store.load(reference, root)
 
 
-def scenario_of(target: Finding | Schedule) -> str:
-    """The name of the scenario that it runs."""
-    return target.scenario
-
-
 def last_seed(root: Path = store.ROOT) -> int | None:
     """The seed of the last run that left a summary."""
     summary = store.latest_summary(root)

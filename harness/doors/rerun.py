@@ -6,6 +6,7 @@ What still fails is saved, so that every command its report names works.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.campaign import finding_of
 from harness.doors.keeper import Keeper
@@ -35,6 +36,7 @@ def rerun(
     target: Finding | Schedule,
     scenario: Scenario,
     *,
+    root: Path = store.ROOT,
     times: int = 3,
     go_on: bool = False,
     ascii: bool = False,
@@ -57,7 +59,7 @@ def rerun(
         return Rerun(3, not_deterministic(difference, run.token, ascii=ascii), verdict)
     if done.outcome != STILL_FAILS:
         return Rerun(0, "", _verdict(done, times), run=run)
-    found, warnings = _still_failing(run, recorded if done.exact else None)
+    found, warnings = _still_failing(run, recorded if done.exact else None, root)
     if recorded is not None and done.by_constraints:
         found = replace(found, constraints=recorded.constraints)
     text = finding_report(found, ascii=ascii, test_id=test_id)
@@ -65,13 +67,13 @@ def rerun(
     return Rerun(1, text, _verdict(done, times), found, run)
 
 
-def _still_failing(run: Run, recorded: Finding | None) -> tuple[Finding, list[str]]:
+def _still_failing(run: Run, recorded: Finding | None, root: Path) -> tuple[Finding, list[str]]:
     """The record of what fails now: the one there is if it is that to the letter."""
     with campaign():
         again = finding_of(run)
     if recorded is not None:
         return replace(recorded, replays=again.replays, replay_ms=again.replay_ms), []
-    keeper = Keeper(store.ROOT)
+    keeper = Keeper(root)
     return keeper(again, None), keeper.warnings
 
 

@@ -6,6 +6,8 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from harness.campaign import Plan, versions
 from harness.doors import output
@@ -15,14 +17,14 @@ from harness.doors.output import tell, wants_ascii
 from harness.doors.passage import pass_through, search
 from harness.doors.progress import Progress
 from harness.doors.reference import last_seed
-from harness.doors.registry import NO_SCENARIO, load_scenarios, named
+from harness.doors.registry import NO_SCENARIO, load_scenarios, named, of_the_project
 from harness.doors.seeds import Seed, choose_seed
 from harness.errors import UsageError
 from harness.findings import store
 from harness.findings.files import sweep
 from harness.findings.wording import counted
 from harness.scenario import Scenario
-from harness.settings import Profile, load_settings
+from harness.settings import Profile, Settings, load_settings
 
 #: The options of the command line that stand for a setting of the profile.
 _FLAGS = ("schedules", "seed", "strategy", "shrink_budget", "time_limit", "keep_going", "strict")
@@ -33,6 +35,7 @@ class _Order:
     """What is to be searched, and how the user wants to read of it."""
 
     profile: Profile
+    root: Path
     chosen: Sequence[Scenario]
     plans: Sequence[Plan]
     seed: Seed
@@ -48,7 +51,11 @@ class _Order:
         """Remember how it all came out and tell it; returns the exit code."""
         code = exit_code(results, strict=self.profile.strict)
         warning = output.remember(
-            results, seed=self.seed.number, profile=self.profile.name, code=code
+            results,
+            root=self.root,
+            seed=self.seed.number,
+            profile=self.profile.name,
+            code=code,
         )
         if warning:
             tell(f"WARNING  {warning}")
@@ -59,25 +66,25 @@ class _Order:
 def _order_of(options: Namespace, *, endless: bool, live: bool = False) -> _Order | None:
     """What the command line and the settings ask for; ``None`` if there is no scenario.
 
-    Who names none asks for all that the simulation runs, or for all ``live`` ones.
+    Who names none asks for all of the project that the simulation runs, or for all ``live`` ones.
     """
     settings = load_settings()
     flags = {name: getattr(options, name) for name in _FLAGS if hasattr(options, name)}
     profile = settings.profile(options.profile, flags=flags)
     if options.jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
-    scenarios = load_scenarios(settings)
-    kind = [name for name, each in scenarios.items() if (each.stage is not None) == live]
-    chosen = [named(name, scenarios) for name in dict.fromkeys(options.scenarios or kind)]
+    chosen = _chosen(options.scenarios, settings, live=live)
     for each in chosen:
         if live and each.stage is None:
             raise UsageError(f"{each.name} has no real processes; use: changeover run {each.name}")
     if not chosen:
         tell(NO_SCENARIO)
         return None
-    seed = choose_seed(profile.seed, last=last_seed)
+    root = settings.folder / store.ROOT
+    seed = choose_seed(profile.seed, last=partial(last_seed, root))
     return _Order(
         profile=profile,
+        root=root,
         chosen=chosen,
         plans=[
             plan_of(
@@ -95,6 +102,19 @@ def _order_of(options: Namespace, *, endless: bool, live: bool = False) -> _Orde
         ascii=wants_ascii(options.ascii),
         jobs=options.jobs,
     )
+
+
+def _chosen(names: Sequence[str], settings: Settings, *, live: bool) -> list[Scenario]:
+    """The scenarios of these names, or those that are meant where none is named."""
+    if not names:
+        meant = of_the_project(load_scenarios(settings), settings).values()
+        return [each for each in meant if (each.stage is not None) == live]
+    problems: list[str] = []
+    scenarios = load_scenarios(settings, problems=problems)
+    chosen = [named(name, scenarios, problems) for name in dict.fromkeys(names)]
+    for problem in problems:
+        tell(f"WARNING  {problem}")
+    return chosen
 
 
 def run_command(options: Namespace) -> int:
@@ -117,7 +137,9 @@ def _search(order: _Order | None) -> int:
     for scenario, plan in zip(order.chosen, order.plans, strict=True):
         progress = Progress(sys.stderr, scenario.name, plan.schedules)
         try:
-            result = search(scenario, plan, jobs=order.jobs, on_progress=progress.update)
+            result = search(
+                scenario, plan, root=order.root, jobs=order.jobs, on_progress=progress.update
+            )
         finally:
             progress.end()
         results.append(result)
@@ -134,14 +156,14 @@ def fuzz_command(options: Namespace) -> int:
         return 5
     version, profile = versions()["changeover"], order.profile
     tell(f"changeover {version}   fuzz   profile {profile.name}   seed {order.seed}")
-    if swept := sweep(store.ROOT):
+    if swept := sweep(order.root):
         left = counted(swept, "half-written file")
         tell(f"{left} of a search that was killed {'was' if swept == 1 else 'were'} removed")
     chosen = order.chosen
     title = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} scenarios"
     progress = Progress(sys.stderr, title, None)
     gates = [
-        Endurance(scenario, plan, announce=progress.interject)
+        Endurance(scenario, plan, root=order.root, announce=progress.interject)
         for scenario, plan in zip(chosen, order.plans, strict=True)
     ]
     try:

@@ -142,7 +142,7 @@ def exactness(finding: Finding) -> str:
 def commands(finding: Finding, test_id: str | None = None) -> list[tuple[str, str]]:
     """What to type, and what for; every one of them works as printed.
 
-    Only a saved finding can be named: by its short name, or by its file if that was moved.
+    Only a saved finding can be named: by its short name in its project, elsewhere by its file.
     """
     token = shlex.quote(finding.token)
     found = []
@@ -151,13 +151,14 @@ def commands(finding: Finding, test_id: str | None = None) -> list[tuple[str, st
         found.append((f"pytest {file} -k race --race-replay={token}", ""))
     if not finding.saved:
         return [*found, (f"changeover replay {token}", "")]
-    stored = PurePosixPath(finding.saved).parent.name == "findings"
+    place = PurePosixPath(finding.saved)
+    upwards = "".join(place.parts[:-3]).strip(".") == ""
+    stored = place.parent.name == "findings" and upwards
     name = finding.identity if stored else shlex.quote(one_line(finding.saved))
-    found += [
-        (f"changeover replay {name}", "from the saved file; --step walks it"),
-        (f"changeover replay {token}", ""),
-        (f"changeover report {name} -v", "all of it; --html opens the timeline"),
-    ]
+    found.append((f"changeover replay {name}", "from the saved file; --step walks it"))
+    if upwards:
+        found.append((f"changeover replay {token}", ""))
+    found.append((f"changeover report {name} -v", "all of it; --html opens the timeline"))
     if not finding.reason:
         found.append((f"changeover keep {name}", "commit it as a regression"))
     return sorted(found, key=lambda command: len(command[0]) > _COMMAND_MAX)

@@ -148,6 +148,7 @@ class Finding:
     why it was kept as a regression, if it was. ``constraints`` are the orders that make the bug;
     ``orders_tried`` says in how many of how many other runs that kept them the rule broke.
     ``blast_radius`` is what the scenario measured of the damage, the most telling fact first.
+    ``module`` and ``file`` say where the scenario is declared, the file below the project's folder.
     """
 
     scenario: str
@@ -176,6 +177,8 @@ class Finding:
     profile: str = ""
     shrinking: Shrinking = field(default_factory=Shrinking)
     versions: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
+    file: str = ""
     saved: str = ""
     reason: str = ""
 

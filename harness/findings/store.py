@@ -2,7 +2,9 @@
 
 A finding's file is named by its scenario and digest, so that two findings never overwrite each
 other and the same one is kept once. Files appear whole or not at all. Nothing is deleted: a file
-that cannot be read is set aside and named, and a committed regression is never touched.
+that cannot be read is set aside and named, and a regression is never written over.
+
+Both stand in the folder of the project, whatever folder somebody works in.
 """
 
 from __future__ import annotations
@@ -44,12 +46,20 @@ __all__ = [
     "load",
     "prepare",
     "quarantine",
+    "regressions_beside",
     "save",
     "write_summary",
 ]
 
 ROOT = Path(".changeover")
 REGRESSIONS = Path("tests/regressions")
+
+
+def regressions_beside(root: Path) -> Path:
+    """Where the regressions of a project are whose other files are in ``root``."""
+    return root.parent / REGRESSIONS
+
+
 #: How many summaries of runs are kept.
 SUMMARIES_MAX = 50
 
@@ -72,7 +82,7 @@ def save(finding: Finding, root: Path = ROOT) -> Path:
     """Keep a finding and return its file; raises :class:`StoreError` when it cannot be written."""
     prepare(root, "findings")
     path = _place(finding, root / "findings")
-    write_whole(path, serial.dumps(_portable(finding, path)))
+    write_whole(path, serial.dumps(_portable(finding, path, root.parent)))
     return path
 
 
@@ -144,10 +154,10 @@ def keep(
     if not reason.strip():
         raise UsageError("a regression is kept with its reason; say in one sentence what it guards")
     path = directory / f"{file_name(name or f'{finding.scenario}-{finding.identity}')}.json"
-    kept = replace(_portable(finding, path), reason=reason.strip())
+    kept = replace(_portable(finding, path, directory.parent.parent), reason=reason.strip())
     if path.exists():
         present = _read(path)
-        if present != kept:
+        if replace(present, saved=kept.saved) != kept:
             other = "with another reason" if present.digest == kept.digest else "and is another one"
             raise UsageError(
                 f"{path} exists already {other} ({present.identity}: {present.reason or 'none'}); "
@@ -159,15 +169,24 @@ def keep(
     return path
 
 
-def _portable(finding: Finding, path: Path) -> Finding:
-    """The finding as it is written: its sites below the project, not below somebody's home."""
+def _portable(finding: Finding, path: Path, project: Path) -> Finding:
+    """The finding as it is written: what it names is below the project, not somebody's home."""
     history = tuple(
         replace(event, site=replace(event.site, path=relative(event.site.path)))
         if event.site is not None and PurePath(event.site.path).is_absolute()
         else event
         for event in finding.history
     )
-    return replace(finding, history=history, saved=path.as_posix())
+    saved = path.relative_to(project).as_posix()
+    return replace(finding, history=history, saved=saved, file=_below(project, finding.file))
+
+
+def _below(project: Path, file: str) -> str:
+    """A file from the folder of the project; nothing of one that lies elsewhere."""
+    place, top = Path(file), project.resolve()
+    if not place.is_absolute():
+        return file
+    return place.relative_to(top).as_posix() if place.is_relative_to(top) else ""
 
 
 def prepare(root: Path, folder: str) -> Path:

@@ -18,6 +18,7 @@ from harness.scenario import (
     LostAnswerFault,
     RestartFault,
     Scenario,
+    declared_at,
     register,
 )
 from harness.world.world import World
@@ -104,7 +105,7 @@ def live_scenario(
                 stall_s=stall_s,
                 step_wall_s=step_wall_s,
                 must_reach=tuple(must_reach),
-                module=function.__module__,
+                **declared_at(function),
                 stage=partial(LiveStage, deploy=function),
             )
         )

@@ -209,6 +209,51 @@ def test_the_marker_sets_guards_and_settings(
     assert any("seed 12 (profile dev)" in line for line in typed("--race-seed=12"))
 
 
+def test_a_replay_that_fits_no_test_is_an_error(typed: Callable[..., list[str]]) -> None:
+    for workers, code in (((), 4), (("-p", "xdist", "-n", "1"), 1)):
+        lines = typed("--race-replay=lossi@7", *workers)
+        told = "--race-replay would run nothing: unknown scenario of a race test 'lossi'; did you"
+        assert any(told in line for line in lines), lines
+        assert "Traceback" not in "\n".join(lines)
+        assert lines[-1] == f"exit {code}"
+
+
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        ("def test_it(race): pass", "searched nothing: call race() in it"),
+        ("def test_it(): pass", "searched nothing: let it take the fixture race and call race()"),
+    ],
+)
+def test_a_marked_test_that_searches_nothing_fails(
+    typed: Callable[..., list[str]], pytester: pytest.Pytester, test: str, told: str
+) -> None:
+    marked = f'import pytest\n\n@pytest.mark.race("sound")\n{test}\n'
+    pytester.makepyfile(test_deposits=marked)
+    lines = typed()
+    assert any(told in line for line in lines), lines
+    assert lines[-1] == "exit 1"
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"),
+    [
+        ("()", "name the scenarios, as in @pytest.mark.race("),
+        ('("sound", schedulse=3)', "unknown key 'schedulse'; did you mean 'schedules'?"),
+    ],
+)
+def test_a_wrong_marker_is_told_in_a_line(
+    typed: Callable[..., list[str]], pytester: pytest.Pytester, marker: str, told: str
+) -> None:
+    pytester.makepyfile(test_deposits=LOSSY_AND_SOUND.replace('("lossy", "sound")', marker))
+    lines = typed()
+    assert any(told in line for line in lines), lines
+    text = "\n".join(lines)
+    assert "_hookexec" not in text
+    assert "During handling" not in text
+    assert ".py:" not in text.replace("test_deposits.py::", ""), text
+
+
 def test_a_scenario_of_the_test_file_itself(
     typed: Callable[..., list[str]], pytester: pytest.Pytester
 ) -> None:
