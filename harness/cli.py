@@ -52,8 +52,9 @@ class _Parser(argparse.ArgumentParser):
         options = [option for option in self._option_string_actions if option.startswith("--")]
         for argument in unknown:
             name = argument.partition("=")[0]
-            kind = f"option of {self.prog}" if name.startswith("-") else f"argument of {self.prog}"
-            raise closest(name, options, kind=kind)
+            if not name.startswith("-"):
+                raise UsageError(f"{self.prog}: {argument!r} is one argument too many")
+            raise closest(name, options, kind=f"option of {self.prog}")
         return found
 
 

@@ -46,7 +46,7 @@ def closest(name: str, known: Iterable[str], *, kind: str) -> UsageError:
     names = sorted(set(known))
     if not names:
         return UsageError(f"unknown {kind} {name!r}; there is none")
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.55)
     if near:
         return UsageError(f"unknown {kind} {name!r}; did you mean {near[0]!r}?")
     listed = names

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Self
 
+from harness.errors import UsageError
 from harness.findings.finding import Violation
 from harness.history import derive_seed, relative
 from harness.invariants import Judge
@@ -101,6 +102,8 @@ def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
         for error in _leaves(lane.error):
             if isinstance(error, KeyboardInterrupt):
                 raise error
+            if isinstance(error, UsageError):  # no defect of the target: its test asks for too much
+                raise UsageError(f"{error} ({_site_of(error)})") from error
             if not any(error is other for other in told):
                 told.append(error)
                 judge.violations.append(_failure(simulation, lane.name, error))

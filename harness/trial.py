@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from harness.confirmation import finding_of
 from harness.engine import Misfit, Run, check_trustworthy, execute, follow
-from harness.errors import ChangeoverError, UntrustworthyError
+from harness.errors import ChangeoverError, UntrustworthyError, UsageError
 from harness.findings.finding import Finding
 from harness.knowledge import recalled, remembered
 from harness.repeat import Difference, same_twice
@@ -139,13 +139,16 @@ class TrialRunner:
         if self._turn is None:
             return None
         strategy, choose = self._turn
-        run = execute(
-            self.scenario,
-            seed=self.plan.seed,
-            choose=choose,
-            variant=self.plan.variant,
-            profiled=strategy == "fifo",
-        )
+        try:
+            run = execute(
+                self.scenario,
+                seed=self.plan.seed,
+                choose=choose,
+                variant=self.plan.variant,
+                profiled=strategy == "fifo",
+            )
+        except UsageError as error:
+            return Trial(number, strategy, error=error)
         return self._judged(number, strategy, run)
 
     def close(self, generation: Closed) -> None:
@@ -175,6 +178,8 @@ class TrialRunner:
             )
         except Misfit as misfit:
             return Trial(number, "corpus", token, misfit=str(misfit))
+        except UsageError as error:
+            return Trial(number, "corpus", token, error=error)
         made = {deviation.step for deviation in run.deviations}
         until = run.violations[0].step if run.violated else run.steps
         for step in sorted(schedule.choices):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from harness.campaign import Interrupt
 from harness.confirmation import smaller
 from harness.doors.carried import carried_over
 from harness.doors.declared import scenario_of, settings_of
@@ -199,7 +200,9 @@ def report_command(options: Namespace) -> int:
 
 
 def shrink_command(options: Namespace) -> int:
-    """Go on making a finding smaller, and save what comes out."""
+    """Go on making a finding smaller, and save what comes out, of Ctrl-C too."""
+    if options.budget < 1:
+        raise UsageError(f"--budget must be 1 or more, not {options.budget}")
     settings = load_settings()
     finding = store.load(options.reference, settings.folder / store.ROOT)
     settings = settings_of(finding, settings)
@@ -216,10 +219,16 @@ def shrink_command(options: Namespace) -> int:
     if done.outcome != STILL_FAILS:
         say(f"FIXED        {finding.token} holds now, there is nothing to shrink")
         return 0
-    with campaign():
-        found = smaller(finding, scenario, budget_runs=options.budget, wall_s=limit_s)
+    interrupt = Interrupt()
+    with interrupt.caught(), campaign():
+        found = smaller(
+            finding, scenario, budget_runs=options.budget, wall_s=limit_s, interrupted=interrupt
+        )
     saved = replace(found, saved=store.save(found, root).as_posix())
     say(finding_report(saved, ascii=wants_ascii(options.ascii)))
+    if interrupt.pending:
+        tell("interrupted; the smallest so far is saved, the same command goes on from it")
+        return 2
     return 1
 
 
@@ -234,6 +243,10 @@ def keep_command(options: Namespace) -> int:
     if reason is None:
         violation = finding.violation
         reason = f"{violation.invariant}: {violation.message}"
-    path = store.keep(finding, reason, store.regressions_beside(root), name=options.name)
+    folder = store.regressions_beside(root)
+    path = store.keep(finding, reason, folder, name=options.name)
+    for other in store.list_regressions(folder).findings:
+        if other.digest == finding.digest and Path(other.saved) != path:
+            tell(f"WARNING  {other.saved} keeps the same finding: one of the two is enough")
     say(f"kept {path}\n    reason: {reason}\n    commit it; changeover replay {path} runs it again")
     return 0

@@ -21,7 +21,7 @@ from harness.statistics import Statistics
 
 #: How a scenario comes out. Only ``held`` says something good about the target.
 HELD, VIOLATED, VACUOUS, UNKNOWN = "held", "violated", "vacuous", "unknown"
-NOTHING_RAN, NOT_JUDGED = "nothing ran", "cannot be judged"
+NOTHING_RAN, NOT_JUDGED, MISUSED = "nothing ran", "cannot be judged", "wrongly used"
 
 _EXIT_CODES = {
     HELD: 0,
@@ -31,10 +31,11 @@ _EXIT_CODES = {
     INTERRUPTED: 2,
     NOT_DETERMINISTIC: 3,
     NOT_JUDGED: 3,
+    MISUSED: 4,
     NOTHING_RAN: 5,
 }
 #: Which exit code counts when scenarios differ: being cut short first, then what was confirmed.
-_PRECEDENCE = (2, 1, 3, 0, 5)
+_PRECEDENCE = (2, 1, 3, 4, 0, 5)
 #: How many real seconds a finding may be made smaller: a run of real processes is a hundred times
 #: slower than a simulated one.
 SHRINK_WALL_S, SHRINK_LIVE_WALL_S = 30.0, 180.0
@@ -44,7 +45,8 @@ SHRINK_WALL_S, SHRINK_LIVE_WALL_S = 30.0, 180.0
 class Result:
     """What one scenario came to.
 
-    ``error`` is why nothing could be judged; ``quarantined`` the file of a schedule that cannot be
+    ``error`` is why nothing could be judged, ``misused`` that the scenario itself is wrong;
+    ``quarantined`` the file of a schedule that cannot be
     repeated; ``remarks`` are what the user should know about the files, ``warnings`` what went
     wrong with them.
     """
@@ -58,6 +60,7 @@ class Result:
     quarantined: str = ""
     regressions: list[Regression] = field(default_factory=list)
     error: str = ""
+    misused: bool = False
     ended_by: str = ""
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -70,6 +73,8 @@ class Result:
     @property
     def outcome(self) -> str:
         """How it came out, in one of the words of this module."""
+        if self.misused:
+            return MISUSED
         if self.error or self.difference is not None:
             return NOT_JUDGED if self.error else NOT_DETERMINISTIC
         if self.findings:

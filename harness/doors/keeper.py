@@ -30,6 +30,8 @@ class Keeper:
 
     def __call__(self, found: Finding, unshrunk: Finding | None) -> Finding:
         """Save one; returns it with the place where it was saved."""
+        if unshrunk is not None:  # what is said of the smaller one is enough
+            self.warnings = [each for each in self.warnings if not each.endswith(unshrunk.token)]
         before = set((self.root / "findings").glob("*.json"))
         try:
             path = store.save(found, self.root)

@@ -27,7 +27,7 @@ from harness.doors.jobs import Jobs
 from harness.doors.keeper import Keeper
 from harness.doors.regressions import rehearsed, same_variant
 from harness.engine import campaign
-from harness.errors import ChangeoverError
+from harness.errors import ChangeoverError, UsageError
 from harness.findings import store
 from harness.findings.finding import Finding
 from harness.findings.wording import counted
@@ -110,7 +110,9 @@ class Gate:
 
     def refuse(self, error: ChangeoverError) -> None:
         """Nothing can be judged here."""
-        self.result.error = self.result.error or str(error)
+        if not self.result.error:
+            self.result.error = str(error)
+            self.result.misused = isinstance(error, UsageError)
 
     @contextmanager
     def refusing(self) -> Iterator[None]:

@@ -54,6 +54,10 @@ def prove_command(options: Namespace) -> int:
     """Prove one scenario; returns the exit code."""
     if options.jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
+    if options.schedules is not None and options.schedules < 1:
+        raise UsageError(f"--schedules must be 1 or more, not {options.schedules}")
+    if options.shrink_budget < 0:
+        raise UsageError(f"--shrink-budget must be 0 or more, not {options.shrink_budget}")
     settings, problems = load_settings(), list[str]()
     scenario = named(options.scenario, load_scenarios(settings, problems=problems), problems)
     root = settings.folder / store.ROOT

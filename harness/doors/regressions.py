@@ -20,6 +20,8 @@ from harness.scenario import Scenario
 from harness.schedule.workload import WITHOUT
 
 HOLDS, IS_BACK, DOES_NOT_FIT = "holds", "is back", "no longer fits the code"
+#: The same of more than one.
+OF_SEVERAL = {HOLDS: "hold", IS_BACK: "are back", DOES_NOT_FIT: "no longer fit the code"}
 
 
 @dataclass(frozen=True, slots=True)

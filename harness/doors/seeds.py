@@ -18,6 +18,7 @@ from harness.history import derive_seed
 
 #: Seeds that are drawn or derived are below this; a given number may be any.
 SEEDS = 1_000_000
+DIGITS_MAX = 19
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _WORDS = ("random", "commit", "last")
@@ -47,8 +48,10 @@ def choose_seed(
     processes have to agree on it.
     """
     word = text.strip().lower()
-    if word.isdecimal() and len(word) < 20:
+    if word.isdecimal() and len(word) <= DIGITS_MAX:
         return Seed(int(word))
+    if word.isdecimal():
+        raise UsageError(f"seed {text!r} is too long: a number of at most {DIGITS_MAX} digits")
     if word == "random":
         return Seed(draw() if drawn is None else drawn, "random")
     if word == "commit":

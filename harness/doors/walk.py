@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from harness.engine import Run
-from harness.findings.wording import one_line
+from harness.findings.wording import listed, one_line
 from harness.history import Event
 
-_PROMPT = "enter: next   b: back   number: go to   q: quit > "
+_HELP = "enter: next   b: back   number: go to   q: quit"
+_PROMPT = f"{_HELP} > "
+#: How many steps are named that could have run as well.
+OTHERS_MAX = 6
 
 
 def pages(run: Run) -> list[str]:
@@ -28,7 +31,9 @@ def pages(run: Run) -> list[str]:
             lines.append(f"    ran before {one_line(offered[0])} (choice {number})")
         others = len(offered) - 1
         if others:
-            lines.append(f"    {others} other{'s' if others > 1 else ''} could have run")
+            left = [label for at, label in enumerate(offered) if at != number]
+            told = listed([one_line(label) for label in left], most=OTHERS_MAX)
+            lines.append(f"    {others} other{'s' if others > 1 else ''} could have run: {told}")
         lines += [f"    {_event(event)}" for event in happened.get(step, ())]
         if step in broken:
             lines.append(f"!!  {broken[step].invariant}: {one_line(broken[step].message)}")
@@ -54,6 +59,9 @@ def walk(run: Run, say: Callable[[str], object], ask: Callable[[str], str] | Non
         return
     at = 0
     for answer in _answers(ask, shown, say):
+        if answer not in ("", "n", "b") and not answer.isdecimal():
+            say(f"{answer!r} is none of these: {_HELP}")
+            continue
         if answer == "b":
             at = max(at - 1, 0)
         elif answer.isdecimal():

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from harness.campaign import versions
 from harness.coverage import matrix_of, nested
-from harness.doors.gate import NOT_JUDGED, NOTHING_RAN, Result
-from harness.doors.regressions import IS_BACK
+from harness.doors.gate import MISUSED, NOT_JUDGED, NOTHING_RAN, Result
+from harness.doors.regressions import IS_BACK, OF_SEVERAL
 from harness.errors import closest
 from harness.findings import outcomes
 from harness.findings.finding import Finding, Violation
@@ -49,7 +49,7 @@ def report(result: Result, *, ascii: bool = False, test_id: str | None = None) -
             block += f"{_INDENT}both option lists are in {result.quarantined}\n"
         blocks.append(block)
     if result.error:
-        blocks.append(not_judged(result.error))
+        blocks.append(not_judged(result.error, misused=result.misused))
     statistics = result.statistics
     if statistics.schedules and statistics.vacuous and not blocks:
         vacuous = outcomes.Vacuous(
@@ -146,10 +146,12 @@ def not_deterministic(difference: Difference, token: str, *, ascii: bool = False
     )
 
 
-def not_judged(message: str) -> str:
-    """That a run left what can be simulated, and the remedy."""
+def not_judged(message: str, *, misused: bool = False) -> str:
+    """That a run left what can be simulated, or was never a right one, and the remedy."""
     first, *commands = message.split("\n")
     lines = ["CANNOT BE JUDGED    the run left what can be simulated (exit 3)"]
+    if misused:
+        lines = ["WRONGLY USED        the scenario itself has to be mended (exit 4)"]
     lines += wrapped(first, 80, indent=_INDENT)
     return "\n".join([*lines, *(_INDENT + command for command in commands)]) + "\n"
 
@@ -188,7 +190,7 @@ def summary(result: Result) -> str:
     """A result in one line: how it came out, how much was tried, and the seed."""
     statistics = result.statistics
     tried = f"{counted(statistics.schedules, 'schedule')}, {len(statistics.distinct):,} distinct"
-    if result.outcome in (NOTHING_RAN, NOT_JUDGED) and not statistics.schedules:
+    if result.outcome in (NOTHING_RAN, NOT_JUDGED, MISUSED) and not statistics.schedules:
         tried = "no schedule was completed"
     part, parts = result.plan.share
     name = f"{result.scenario} (part {part} of {parts})" if parts > 1 else result.scenario
@@ -242,8 +244,9 @@ def _facts(result: Result) -> list[tuple[str, str]]:
 def _regressions(result: Result) -> list[tuple[str, str]]:
     """What became of the committed regressions, if there are any."""
     outcomes = [each.outcome for each in result.regressions]
-    counts = (f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
-    return [("regressions", ", ".join(counts))] if outcomes else []
+    counts = ((outcomes.count(each), each) for each in dict.fromkeys(outcomes))
+    told = (f"{count} {each if count == 1 else OF_SEVERAL[each]}" for count, each in counts)
+    return [("regressions", ", ".join(told))] if outcomes else []
 
 
 def _swept(statistics: Statistics) -> list[tuple[str, str]]:

@@ -149,10 +149,13 @@ def keep(
 ) -> Path:
     """Write a finding where it will be committed, with the reason, and return its file.
 
-    Raises :class:`UsageError` without a reason, and rather than overwriting another one.
+    Raises :class:`UsageError` without a reason, for a path as its name, and rather than overwriting
+    another one.
     """
     if not reason.strip():
         raise UsageError("a regression is kept with its reason; say in one sentence what it guards")
+    if name is not None and PurePath(name).name != name:
+        raise UsageError(f"a regression is kept in {directory}: give a name, not the path {name!r}")
     path = directory / f"{file_name(name or f'{finding.scenario}-{finding.identity}')}.json"
     kept = replace(_portable(finding, path, directory.parent.parent), reason=reason.strip())
     if path.exists():
@@ -266,7 +269,10 @@ def _find(reference: str, root: Path) -> Path:
     with suppress(OSError):
         if given.is_file():
             return given
+        if given.is_dir():
+            raise UsageError(f"{reference} is a folder; give the file of a finding")
     files = _files(root / "findings")
+    _look_aside(given.name.removesuffix(".json"), root / "findings")
     if not files:
         raise UsageError(f"no finding {reference!r}: nothing is saved in {root / 'findings'}")
     if reference == "last":
@@ -279,8 +285,22 @@ def _find(reference: str, root: Path) -> Path:
     if matches:
         listing = ", ".join(sorted(path.stem for path in matches))
         raise UsageError(f"{reference!r} is ambiguous: {listing}; give more of the name")
+    if given.name != reference:
+        raise UsageError(f"there is no file {reference}, nor a finding of that name")
     exact = {path.stem for path in files} | {_digits(path) for path in files}
     raise closest(wanted, exact, kind="finding")
+
+
+def _look_aside(wanted: str, folder: Path) -> None:
+    """Say where a finding is that could not be read, if it is the one that is wanted."""
+    for path in sorted(folder.glob("*.json.unreadable*")) if wanted else ():
+        stem = path.name.partition(".json.unreadable")[0]
+        whole = folder / f"{stem}.json"
+        if wanted in (stem, stem.rpartition("-")[2]) and not whole.exists():
+            raise UsageError(
+                f"finding {wanted!r} could not be read and was set aside as {path}; mend that file "
+                f"and call it {whole.name} again, or replay by its token"
+            )
 
 
 def _digits(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from harness.errors import closest
+from harness.errors import UsageError, closest
 from harness.history import derive_seed
 from harness.schedule.choices import Chooser
 from harness.schedule.strategies.delay import delay, whole_levels
@@ -72,8 +72,18 @@ def parse_names(text: str) -> tuple[str, ...]:
         elif part in STRATEGIES:
             names.append(part)
         else:
-            raise closest(part, (*STRATEGIES, "pct", "portfolio"), kind="strategy")
+            raise _unknown(part)
     return tuple(names)
+
+
+def _unknown(part: str) -> UsageError:
+    """The error for a strategy that there is not; of a family it names the first and the last."""
+    family = part.partition("(")[0]
+    members = [name for name in STRATEGIES if name.startswith(f"{family}(")]
+    if "(" in part and members:
+        which = " to ".join(dict.fromkeys((members[0], members[-1])))
+        return UsageError(f"unknown strategy {part!r}; there is {which}")
+    return closest(part, (*STRATEGIES, "pct", "portfolio"), kind="strategy")
 
 
 class Rotation:
