@@ -37,8 +37,8 @@ class UnsupportedTrioError(ChangeoverError):
     """The installed trio is not one that the kernel was tested with."""
 
 
-#: How many known names an error lists.
-KNOWN_MAX = 8
+#: How many known names an error lists, and how many of more than that.
+KNOWN_MAX, CLOSEST_MAX = 24, 8
 
 
 def closest(name: str, known: Iterable[str], *, kind: str) -> UsageError:
@@ -51,7 +51,7 @@ def closest(name: str, known: Iterable[str], *, kind: str) -> UsageError:
         return UsageError(f"unknown {kind} {name!r}; did you mean {near[0]!r}?")
     listed = names
     if len(names) > KNOWN_MAX:
-        listed = difflib.get_close_matches(name, names, n=KNOWN_MAX, cutoff=0.0)
+        listed = difflib.get_close_matches(name, names, n=CLOSEST_MAX, cutoff=0.0)
     listing = ", ".join(listed)
     more = f" and {len(names) - len(listed)} more" if len(names) > len(listed) else ""
     return UsageError(f"unknown {kind} {name!r}; known: {listing}{more}")

@@ -309,7 +309,8 @@ def scenario(
 
     def declare(function: Story) -> Scenario:
         if not inspect.iscoroutinefunction(function):
-            raise UsageError(f"a scenario is an async function; {function!r} is not")
+            name_of = getattr(function, "__qualname__", repr(function))
+            raise UsageError(f"a scenario is an async function; {name_of} is not")
         declared = Scenario(
             name=name or function.__name__,
             story=function,

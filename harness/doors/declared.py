@@ -60,7 +60,8 @@ def scenario_of(
         try:
             named(target.scenario, scenarios, problems)
         except UsageError as error:
-            raise UsageError(f"{error}\n{NAME_THEM}, or replay it in its test") from None
+            remedy = "" if problems else f"\n{NAME_THEM}, or replay it in its test"
+            raise UsageError(f"{error}{remedy}") from None
     for problem in problems:
         on_problem(problem)
     return limited(known[target.scenario], settings)

@@ -6,6 +6,7 @@ user's module is told with the name of that module and in its own words.
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import sys
 import traceback
@@ -15,10 +16,13 @@ from functools import partial
 from importlib import import_module, util
 from pathlib import Path
 
+from harness import errors
 from harness.errors import UsageError, closest
 from harness.scenario import Scenario, registered
 from harness.settings import Settings, from_here
 
+#: What stands between a module and who imports it.
+_HARNESS, _IMPORTLIB = (str(Path(file).parent) for file in (errors.__file__, importlib.__file__))
 #: The package whose modules are imported besides those that the settings name.
 BUILT_IN = "scenarios"
 NAME_THEM = (
@@ -112,13 +116,12 @@ def imported(name: str, load: Callable[[], object]) -> object:
 
 
 def _place_of(error: BaseException) -> str:
-    """Where an import went wrong, innermost outside of Python's own machinery of imports."""
+    """Where an import went wrong: innermost in what the user wrote."""
     if isinstance(error, SyntaxError) and error.filename:
         return ""  # its message says it
     frames = [
         f"{from_here(Path(frame.filename)).as_posix()}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in (__file__, import_module.__code__.co_filename)
-        and not frame.filename.startswith("<")
+        if not frame.filename.startswith((_HARNESS, _IMPORTLIB, "<"))
     ]
     return frames[-1] if frames else ""

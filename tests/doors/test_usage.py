@@ -89,6 +89,16 @@ def test_who_has_no_scenario_sees_what_came_along(project: Project, built_in: No
     assert "besides" not in listed.stdout
 
 
+def test_a_name_that_came_along_cannot_be_taken(project: Project, built_in: None) -> None:
+    declare(project, "taking", MINE.replace("mine", "given"))
+    done = project.changeover("run", "given", "--schedules", "1")
+    assert done.returncode == 0
+    told = "two scenarios are named 'given': came_along/one.py:4 and taking.py:4; give one of them"
+    assert told in done.stderr
+    assert "(taking.py:4)" in done.stderr
+    assert project.changeover("run", "--schedules", "1").returncode == 4
+
+
 def test_a_broken_module_stops_only_who_needs_it(project: Project) -> None:
     declare(project, "broken", "\n\nimport no_such_module\n")
     told = "cannot import scenarios from broken: ModuleNotFoundError: No module named 'no_such"
@@ -128,10 +138,10 @@ def test_a_wrong_argument_is_told_what_is_right(
 
 
 def test_of_many_names_the_closest_are_listed() -> None:
-    names = [f"{letter * 12}" for letter in "abcdefghijklmnop"]
+    names = [f"{letter * 12}" for letter in "abcdefghijklmnoprstuvwxyz0123"]
     told = str(closest("qqqqbb", names, kind="thing"))
     assert told.startswith("unknown thing 'qqqqbb'; known: bbbbbbbbbbbb, ")
-    assert told.endswith(" and 8 more")
+    assert told.endswith(" and 21 more")
 
 
 def test_shrinking_keeps_what_it_tried_when_it_is_interrupted(

@@ -120,5 +120,5 @@ def test_a_jump_of_an_unknown_service_names_the_closest() -> None:
         world.service("ledger", lambda life: trio.sleep(1))
         world.jump_clock("ledgr", 1.0)
 
-    (violation,) = run_of(story).violations
-    assert "unknown service 'ledgr'; did you mean 'ledger'" in violation.message
+    with pytest.raises(UsageError, match=r"unknown service 'ledgr'; did you mean 'ledger'\?"):
+        run_of(story)
