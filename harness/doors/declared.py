@@ -87,9 +87,10 @@ def _findings(target: Finding | Schedule, folder: Path) -> Iterator[Finding]:
 
 def _import(module: str, file: str, folder: Path) -> None:
     """Import a module from the file of a project, as pytest would, or else by its name."""
-    find_from(folder.resolve())
-    path = folder.resolve() / file
-    if not file or not path.is_file():
+    top = folder.resolve()
+    find_from(top)
+    path = (top / file).resolve()
+    if not path.is_file() or not path.is_relative_to(top):
         if util.find_spec(module.partition(".")[0]) is not None:
             imported(module, lambda: import_module(module))
         return
