@@ -199,3 +199,4 @@ class Endurance(Gate):
         if kind not in self._told:
             self._told.add(kind)
             self.result.warnings.append(warning)
+            self.announce(f"WARNING  {warning}")

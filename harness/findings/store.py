@@ -286,7 +286,7 @@ def _find(reference: str, root: Path) -> Path:
         listing = ", ".join(sorted(path.stem for path in matches))
         raise UsageError(f"{reference!r} is ambiguous: {listing}; give more of the name")
     if given.name != reference:
-        raise UsageError(f"there is no file {reference}, nor a finding of that name")
+        raise UsageError(f"unknown finding {reference!r}: no such file, and none is saved so")
     exact = {path.stem for path in files} | {_digits(path) for path in files}
     raise closest(wanted, exact, kind="finding")
 
