@@ -227,7 +227,8 @@ def shrink_command(options: Namespace) -> int:
     saved = replace(found, saved=store.save(found, root).as_posix())
     say(finding_report(saved, ascii=wants_ascii(options.ascii)))
     if interrupt.pending:
-        tell("interrupted; the smallest so far is saved, the same command goes on from it")
+        again = f"changeover shrink {saved.identity}"
+        tell(f"interrupted; the smallest so far is saved, and `{again}` goes on from it")
         return 2
     return 1
 
