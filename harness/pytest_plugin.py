@@ -204,29 +204,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         target = state.target
     if target is None:
         return
-    known: set[str] = set()
-    marked = [item for item in items if item.get_closest_marker("race") is not None]
-    for item in marked:
-        callspec = getattr(item, "callspec", None)
-        given = callspec.params.get("race") if callspec else None
-        scenario, (part, _) = given if given is not None else ("", (1, 1))
-        name = scenario if isinstance(scenario, str) else scenario.name
-        known.add(name)
-        if name != target.scenario or part != 1:
-            skip = pytest.mark.skip(reason=f"--race-replay runs {target.scenario} only")
-            item.add_marker(skip)
+    named = [(item, *_share(item)) for item in items if item.get_closest_marker("race")]
+    known = {name for _, name, _ in named if name}
     if target.scenario not in known:
-        error = closest(target.scenario, known - {""}, kind="scenario of a race test")
-        _refuse(config, marked, f"--race-replay would run nothing: {error}")
+        error = closest(target.scenario, known, kind="scenario of a race test")
+        state.refusal = f"--race-replay would run nothing: {error}"
+        if not hasattr(config, "workerinput"):  # a worker of pytest-xdist lets its tests fail
+            raise pytest.UsageError(f"changeover: {state.refusal}")
+        return
+    for item, name, part in named:
+        if name != target.scenario or part != 1:
+            item.add_marker(pytest.mark.skip(reason=f"--race-replay runs {target.scenario} only"))
 
 
-def _refuse(config: pytest.Config, marked: list[pytest.Item], message: str) -> None:
-    """End pytest with code 4; a worker of pytest-xdist can only let its tests fail."""
-    if not hasattr(config, "workerinput"):
-        raise pytest.UsageError(f"changeover: {message}")
-    config.stash[_STATE].refusal = message
-    for item in marked:
-        item.own_markers[:] = [each for each in item.own_markers if each.name != "skip"]
+def _share(item: pytest.Item) -> tuple[str, int]:
+    """The scenario of a race test, and which share of it."""
+    callspec = getattr(item, "callspec", None)
+    given = callspec.params.get("race") if callspec else None
+    if given is None:
+        return "", 1
+    scenario, (part, _) = given
+    return (scenario if isinstance(scenario, str) else scenario.name), part
 
 
 @pytest.fixture

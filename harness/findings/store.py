@@ -269,8 +269,6 @@ def _find(reference: str, root: Path) -> Path:
     with suppress(OSError):
         if given.is_file():
             return given
-        if given.is_dir():
-            raise UsageError(f"{reference} is a folder; give the file of a finding")
     files = _files(root / "findings")
     _look_aside(given.name.removesuffix(".json"), root / "findings")
     if not files:

@@ -126,7 +126,6 @@ def test_a_broken_module_stops_only_who_needs_it(project: Project) -> None:
         (("run", "sound", "--strategy", "delay(9)"), "'delay(9)'; there is delay(1) to delay(3)"),
         (("run", "sound", "--guards", "keyed"), "guard of scenario sound 'keyed'; there is none"),
         (("nope",), "unknown command 'nope'; known: "),
-        (("replay", "/"), "/ is a folder; give the file of a finding"),
     ],
 )
 def test_a_wrong_argument_is_told_what_is_right(

@@ -108,8 +108,9 @@ def test_an_unknown_name_gets_the_closest_one(tmp_path: Path) -> None:
     store.save(sample(), tmp_path)
     with pytest.raises(UsageError, match="did you mean '9a02e1'"):
         store.load("9a0ze1", tmp_path)
-    with pytest.raises(UsageError, match="unknown finding"):
-        store.load("nowhere/at/all.json", tmp_path)
+    for path in ("nowhere/at/all.json", "/etc"):
+        with pytest.raises(UsageError, match=f"unknown finding '{path}': no such file, and none"):
+            store.load(path, tmp_path)
     with pytest.raises(UsageError):
         store.load("x" * 5000, tmp_path)
 
