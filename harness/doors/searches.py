@@ -78,7 +78,11 @@ def _order_of(options: Namespace, *, endless: bool, live: bool = False) -> _Orde
         if live and each.stage is None:
             raise UsageError(f"{each.name} has no real processes; use: changeover run {each.name}")
     if not chosen:
-        tell(NO_SCENARIO)
+        tell(
+            "no scenario of yours is live; name one of `changeover list --all`"
+            if live
+            else NO_SCENARIO
+        )
         return None
     root = settings.folder / store.ROOT
     seed = choose_seed(profile.seed, last=partial(last_seed, root))
