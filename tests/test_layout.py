@@ -19,7 +19,7 @@ LINES_MAX, FUNCTION_LINES_MAX = 400, 70
 RANKS = (
     ("harness.errors",),
     ("harness.settings", "harness.history", "harness.coverage", "harness.schedule.choices"),
-    ("harness.findings",),
+    ("harness.findings", "harness.raised"),
     ("harness.invariants", "harness.schedule.strategies", "harness.schedule.fragments"),
     ("harness.schedule", "harness.judged"),
     ("harness.world",),

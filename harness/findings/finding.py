@@ -33,7 +33,8 @@ class Violation:
     the rule itself, in money words. ``consequence`` is what it costs if left alone. ``resource``
     is what changed from ``before`` to ``after``, by ``operation`` of ``lane`` at ``site``
     (``path:line function``), in ``phase`` of that lane's life. ``changes`` are the last values of
-    what the rule watches, the broken one last.
+    what the rule watches, the broken one last. ``stack`` holds the target's frames of an error,
+    the outermost first, each with its source on a line of its own.
     """
 
     invariant: str
@@ -52,6 +53,7 @@ class Violation:
     accounts: tuple[str, ...] = ()
     loss_usdc: str = ""
     changes: tuple[Change, ...] = ()
+    stack: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> tuple[str, str, str]:

@@ -77,6 +77,7 @@ def render_html(finding: Finding, *, test_id: str | None = None) -> str:
                 (cost(finding), sentence(losses(violation)), blast_radius(finding)), kind="cost"
             ),
             _paragraphs(reasons),
+            _list(violation.stack) if violation.stack else "",
             _changes(finding),
             _paragraphs((*map(sentence, finding.notes), held(finding, most=len(finding.held)))),
             _followed(finding),

@@ -109,9 +109,20 @@ def _broken(finding: Finding, width: int, *, full: bool) -> list[str]:
     lines += wrapped(lost, width, indent="    ") if lost else []
     if not full:
         return lines
+    lines += _stack(finding, width)
     green = [line for note in finding.notes for line in wrapped(sentence(note), width)]
     green += _held(finding, width)
     return [*lines, "", *green] if green else lines
+
+
+def _stack(finding: Finding, width: int) -> list[str]:
+    """The target's frames of an error, the outermost first, each with its source below it."""
+    lines = [""] if finding.violation.stack else []
+    for frame in finding.violation.stack:
+        place, _, source = frame.partition("\n")
+        lines += wrapped(place, width, indent="    ")
+        lines += wrapped(source, width, indent="      ")
+    return lines
 
 
 def _radius(finding: Finding, width: int, *, full: bool) -> list[str]:
