@@ -26,7 +26,7 @@ RANKS = (
     ("harness.scenario", "harness.equivalence"),
     ("harness.simulated", "harness.live"),
     ("harness.engine",),
-    ("harness.budget", "harness.steps"),
+    ("harness.budget", "harness.steps", "harness.narration"),
     ("harness.experiments",),
     ("harness.candidates", "harness.constraints", "harness.proof"),
     ("harness.shrink", "harness.repeat", "harness.statistics"),

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from harness.history import Event
 from harness.schedule.choices import FAULT, ORPHAN, Deviation
 
+#: How the words of a timer begin that ends a call; the call follows, and its timeout.
+TIMEOUT = "timeout of call "
+
 #: The version of the file format that this code writes.
 FORMAT = 1
 
@@ -85,13 +88,16 @@ class StepName:
 
     ``label`` is what its option says, without times; ``kind`` is that of the option; ``touches``
     the memory that a task said it would touch. ``occurrence`` counts, from 1, the steps of a run
-    of which all three are equal.
+    of which all three are equal. In a finding ``step`` is its number in the run, and ``words`` say
+    what it was about if the label does not; neither is part of the name.
     """
 
     label: str
     occurrence: int = 1
     kind: str = "task"
     touches: str = ""
+    step: int = field(default=0, compare=False)
+    words: str = field(default="", compare=False)
 
     @property
     def strikes(self) -> bool:

@@ -129,7 +129,7 @@ def _followed(finding: Finding) -> str:
 
 def _deviations(finding: Finding) -> str:
     return _list(
-        f"step {one.step}: {one.taken or f'option {one.choice}'} ran before "
+        f"step {one.step}: {one.doing} ran before "
         f"{one.first or 'option 0'}"
         for one in finding.deviations
     )

@@ -19,9 +19,13 @@ def step_text(name: StepName, *, without_lane: str = "") -> str:
     lane, doing = label_parts(name.label)
     if name.kind == "timer":
         lane, doing = label_parts(name.label.removeprefix("clock for "))
+        if name.words:
+            return f"{_by(lane, without_lane)}{one_line(name.words)}"
         doing = f"timer of {doing}" if doing else "timer"
     elif name.touches:
         doing = f"{doing}, {one_line(name.touches.replace(f'memory/{lane}/', ''))}"
+    elif name.kind == "task" and name.words:
+        return f"{_by(lane, without_lane)}{one_line(name.words)}"
     elif name.kind == "task":
         return f"{_by(lane, without_lane)}step {name.occurrence} of {doing}"
     times = f" ({_ordinal(name.occurrence)} time)" if name.occurrence > 1 else ""

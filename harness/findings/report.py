@@ -239,7 +239,7 @@ def _deviations(finding: Finding, width: int) -> list[str]:
 def _choices(deviations: Sequence[Deviation], blanks: str, width: int) -> list[str]:
     """Each choice and what it ran before, side by side with these blanks or one below the other."""
     steps = max((len(str(one.step)) for one in deviations), default=0)
-    taken = [one_line(one.taken) or f"option {one.choice}" for one in deviations]
+    taken = [one_line(one.doing) for one in deviations]
     room = max(map(columns, taken), default=0)
     lines = []
     for one, doing in zip(deviations, taken, strict=True):
