@@ -1,4 +1,4 @@
-"""What each step of a run was about, for whoever reads of it: in words, where its label says little.
+"""What each step of a run was about, in words, where its label says little.
 
 ``main: step 3 of story`` tells nobody anything; ``main: sends get database/wallets/ann`` does.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.findings.finding import Constraint, StepName
+from harness.findings.finding import SENDS, Constraint, StepName
 from harness.schedule.choices import OPERATION, TASK, Chooser, Deviation, Option
 from harness.schedule.orderings import Names
 
@@ -50,7 +50,7 @@ class Narrator:
             new = option.parent is self._task and option.ordinal > self._children
             if new and option.kind == OPERATION:
                 name = option.label.partition(": ")[2]
-                self._steps[-1].words = f"sends {name.removeprefix('deliver ')}"
+                self._steps[-1].words = f"{SENDS}{name.removeprefix('deliver ')}"
                 return
 
     def told(self, constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:

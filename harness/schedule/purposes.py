@@ -33,7 +33,7 @@ def of_timer(task: Task, scope: trio.CancelScope, deadline_s: float) -> str:
         if function == "sleep" and _waits_until(frames, deadline_s):
             return f"end of sleep ({frame.f_locals['seconds']:g} s){where}"
     if _waits_until(frames, deadline_s):
-        return f"end of sleep{where}"
+        return f"end of sleep until {round(deadline_s * 1000)} ms{where}"
     return f"deadline{where}" if place else ""
 
 
