@@ -82,13 +82,16 @@ def complete(finding: Finding) -> list[Event]:
     for deviation in finding.deviations:
         if deviation.step not in steps:
             events.append(_made_up(deviation, names))
-    steps.update(deviation.step for deviation in finding.deviations)
+    told = steps | {deviation.step for deviation in finding.deviations}
     for name in named_steps(finding):
         sends = name.kind == TASK and name.words.startswith(SENDS)
-        if name.step not in steps and (sends or name.kind == TIMER):
-            lane, doing = lane_of(name), without_place(name.words) or label_parts(name.label)[1]
+        if name.step not in told and (sends or name.kind == TIMER):
+            lane, doing = (
+                lane_of(name) or "schedule",
+                without_place(name.words) or label_parts(name.label)[1],
+            )
             events.append(Event(name.step, 0, lane, "note", doing))
-            steps.add(name.step)
+            told.add(name.step)
     violation = finding.violation
     if violation.step not in steps:
         events.append(
