@@ -60,7 +60,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(verb: str, description: str) -> _Parser:
     parser = _Parser(prog=f"changeover {verb}", description=description, allow_abbrev=False)
-    parser.add_argument("-v", action="count", default=0, help="-vv shows stack traces")
+    parser.add_argument(
+        "-v", action="count", default=0, help="-v: all of a report; -vv: stack traces"
+    )
     return parser
 
 

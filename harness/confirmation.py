@@ -6,13 +6,14 @@ import platform
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.engine import Run, execute, follow
 from harness.errors import UntrustworthyError
-from harness.findings.finding import Finding
+from harness.findings.finding import Constraint, Finding
+from harness.narration import Narrator
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
 from harness.shrink import shrink
@@ -22,21 +23,22 @@ _monotonic = time.monotonic
 REPLAYS = 3
 
 
-def finding_of(run: Run) -> Finding:
-    """The record of a violated run, replayed three times first.
+def finding_of(run: Run, constraints: Sequence[Constraint] = ()) -> Finding:
+    """The record of a violated run and the reason for it, replayed three times first.
 
     Raises :class:`UntrustworthyError` when it is not the same three times.
     """
     started = _monotonic()
+    narrators = [Narrator(follow(run.schedule, run.deviations)) for _ in range(REPLAYS)]
     replays = [
         execute(
             run.scenario,
             seed=run.schedule.seed,
-            choose=follow(run.schedule, run.deviations),
+            clocked=narrator,
             variant=run.schedule.variant,
             digested=True,
         )
-        for _ in range(REPLAYS)
+        for narrator in narrators
     ]
     spent_ms = round((_monotonic() - started) * 1000 / REPLAYS)
     digests = [replay.digest for replay in replays]
@@ -53,7 +55,8 @@ def finding_of(run: Run) -> Finding:
         seed=run.schedule.seed,
         digest=digests[0],
         violations=run.violations,
-        deviations=run.deviations,
+        deviations=narrators[0].described(run.deviations),
+        constraints=narrators[0].told(constraints),
         steps=run.steps,
         ended_at_ms=run.ended_at_ms,
         order=run.order,
@@ -98,7 +101,7 @@ def smaller(
         run, budget_runs=budget_runs, wall_s=wall_s, interrupted=interrupted, since=found
     )
     return replace(
-        finding_of(shrunk.run),
+        finding_of(shrunk.run, shrunk.explanation.constraints),
         strategy=found.strategy,
         schedule_number=found.schedule_number,
         schedules_planned=found.schedules_planned,
@@ -106,7 +109,6 @@ def smaller(
         profile=found.profile,
         shrinking=shrunk.shrinking,
         counterfactuals=shrunk.counterfactuals,
-        constraints=shrunk.explanation.constraints,
         orders_tried=shrunk.explanation.orders_tried,
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from harness.experiments import Experiments, names_of
-from harness.findings.finding import Constraint
+from harness.findings.finding import TIMEOUT, Constraint
 from harness.history import derive_seed
 from harness.schedule.fragments import lane_of
 from harness.schedule.orderings import by_constraints, now_and_then
@@ -67,6 +67,7 @@ class Explainer(Experiments):
     def _reasons(self, sufficient: Sequence[Constraint]) -> Iterator[Sequence[Constraint]]:
         """Constraints that suffice, found in different ways, as long as another run is left."""
         ways: tuple[Callable[[], Sequence[Constraint]], ...] = (
+            self.by_timeouts,
             lambda: sufficient,
             self.sufficient,
             lambda: self.fewest(self.every_order()),
@@ -78,6 +79,15 @@ class Explainer(Experiments):
                 if self.left() and (found := way()):
                     yield found
             going_on = self.left() and self.take_another_order()
+
+    def by_timeouts(self) -> Sequence[Constraint]:
+        """For each call that timed out early: its timeout before what was due; if that suffices."""
+        early = [
+            Constraint(step.name, step.passed_over[0])
+            for step in self.failing
+            if step.words.startswith(TIMEOUT)
+        ]
+        return self.fewest(early) if early and self.breaks(early) else ()
 
     def _checked(self, constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
         """The constraints, each one checked, in the order in which their first steps came."""

@@ -39,18 +39,6 @@ def relative(path: str) -> str:
     return place.relative_to(top.parent).as_posix()
 
 
-def place_of(error: BaseException) -> str:
-    """Where an error was raised, innermost outside of the harness, as ``path:line``; or empty."""
-    place = ""
-    step = error.__traceback__
-    while step is not None:
-        path = step.tb_frame.f_code.co_filename
-        if "/harness/" not in path:
-            place = f"{relative(path)}:{step.tb_lineno}"
-        step = step.tb_next
-    return place
-
-
 class Told(NamedTuple):
     """What is to become an event: all but when it happened, and by whom if that is who moved."""
 

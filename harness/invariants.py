@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.findings.finding import Change, Violation
-from harness.history import Event, History, place_of
+from harness.history import Event, History
+from harness.raised import failed_assertion, place_of
 
 #: What a rule returns when there was nothing to judge yet.
 NOTHING_TO_JUDGE = False
@@ -192,7 +193,8 @@ class Judge:
         except AssertionError as failure:
             judged = True
             # What pytest's rewriting adds to a message of the author's own is of no use to readers.
-            message = str(failure).partition("\nassert ")[0] or f"{rule.name} does not hold"
+            message = str(failure).partition("\nassert ")[0] or failed_assertion(failure)
+            message = message or f"{rule.name} does not hold"
             self.report(rule, Broken(message), event, moment)
         except Exception as error:
             judged = NOTHING_TO_JUDGE

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping
 from typing import Self
 
 from harness.errors import UsageError
 from harness.findings.finding import Violation
-from harness.history import derive_seed, relative
+from harness.history import derive_seed
 from harness.invariants import Judge
+from harness.raised import advice_for, failed_assertion, place_of, site_of, stack_of
 from harness.scenario import Scenario
 from harness.schedule.choices import EVERYTHING, Footprint, labels
 from harness.schedule.simulation import Ending, Limits, Simulation
@@ -133,24 +133,24 @@ def _failure(simulation: Simulation, lane: str, error: BaseException) -> Violati
         None,
     )
     assertion = isinstance(error, AssertionError)
-    text = str(error).strip() or "an assertion failed"
-    if not assertion:
-        text = f"{lane} failed: {type(error).__name__}: {str(error).strip()}".rstrip(": ")
     return Violation(
         invariant="scenario_assertions" if assertion else "no_lane_fails",
-        message=text,
+        message=_said(lane, error),
         describe="" if assertion else LANE_FAILS,
+        consequence=advice_for(error),
         lane=lane,
-        site=_site_of(error),
+        site=site_of(error),
         step=died.step if died else simulation.steps,
         at_ms=died.at_ms if died else simulation.now_ms,
+        stack=stack_of(error),
     )
 
 
-def _site_of(error: BaseException) -> str:
-    """Where the target raised, innermost, as ``path:line function``."""
-    place = ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        if "/trio/" not in frame.filename and "/harness/" not in frame.filename:
-            place = f"{relative(frame.filename)}:{frame.lineno} {frame.name}"
-    return place
+def _said(lane: str, error: BaseException) -> str:
+    """Who died of what, and at which line of the target."""
+    text, place = str(error).strip(), place_of(error)
+    if isinstance(error, AssertionError):
+        where = f" (at {place})" if place else ""
+        return f"{text}{where}" if text else failed_assertion(error) or f"{lane} failed{where}"
+    where = f" at {place}" if place else ""
+    return f"{lane} failed{where}: {type(error).__name__}: {text}".rstrip(": ")

@@ -29,6 +29,8 @@ class Step:
     descent: tuple[str, ...]
     #: The steps that were due before it and had to wait.
     passed_over: tuple[StepName, ...]
+    #: What it was for, if it is a timer that struck before something else that was due.
+    words: str
     seen: bool
 
     @property
@@ -69,8 +71,9 @@ class StepRecorder:
             index = choose(options, step)
             one = options[index]
             due = tuple(names.next(other) for other in options[:index] if not other.optional)
+            words = one.purpose() if due and one.kind == TIMER else ""
             what = (names.take(one), one.lane, one.actor, one.kind, one.footprint, one.optional)
-            self.taken.append((*what, _descent(one), due))
+            self.taken.append((*what, _descent(one), due, words))
             return index
 
         return noting

@@ -78,13 +78,12 @@ def _now(done: Replayed, recorded: Finding) -> Finding:
     if done.exact:
         return recorded
     with campaign():
-        again = finding_of(done.run)
+        again = finding_of(done.run, recorded.constraints)
     return replace(
         again,
         strategy=recorded.strategy,
         schedule_number=recorded.schedule_number,
         shrinking=recorded.shrinking,
-        constraints=again.constraints or recorded.constraints,
         saved=recorded.saved,
         reason=recorded.reason,
     )

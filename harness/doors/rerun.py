@@ -5,6 +5,7 @@ What still fails is saved, so that every command its report names works.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from harness.doors.keeper import Keeper
 from harness.doors.wordings import diverged, finding_report, not_deterministic
 from harness.engine import Run, campaign
 from harness.findings import store
-from harness.findings.finding import Finding
+from harness.findings.finding import Constraint, Finding
 from harness.findings.reasons import step_text
 from harness.repeat import same_twice
 from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
@@ -59,18 +60,19 @@ def rerun(
         return Rerun(3, not_deterministic(difference, run.token, ascii=ascii), verdict)
     if done.outcome != STILL_FAILS:
         return Rerun(0, "", _verdict(done, times), run=run)
-    found, warnings = _still_failing(run, recorded if done.exact else None, root)
-    if recorded is not None and done.by_constraints:
-        found = replace(found, constraints=recorded.constraints)
+    reason = recorded.constraints if recorded is not None and done.by_constraints else ()
+    found, warnings = _still_failing(run, recorded if done.exact else None, reason, root)
     text = finding_report(found, ascii=ascii, test_id=test_id)
     text += "".join(f"\nWARNING  {warning}\n" for warning in warnings)
     return Rerun(1, text, _verdict(done, times), found, run)
 
 
-def _still_failing(run: Run, recorded: Finding | None, root: Path) -> tuple[Finding, list[str]]:
+def _still_failing(
+    run: Run, recorded: Finding | None, reason: Sequence[Constraint], root: Path
+) -> tuple[Finding, list[str]]:
     """The record of what fails now: the one there is if it is that to the letter."""
     with campaign():
-        again = finding_of(run)
+        again = finding_of(run, reason)
     if recorded is not None:
         return replace(recorded, replays=again.replays, replay_ms=again.replay_ms), []
     keeper = Keeper(root)

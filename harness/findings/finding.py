@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from harness.history import Event
 from harness.schedule.choices import FAULT, ORPHAN, Deviation
 
+#: How the words of a timer begin that ends a call; the call follows, and its timeout.
+TIMEOUT = "timeout of call "
+#: How the words of a task begin that asks another process for something, which follows.
+SENDS = "sends "
+
 #: The version of the file format that this code writes.
 FORMAT = 1
 
@@ -33,7 +38,8 @@ class Violation:
     the rule itself, in money words. ``consequence`` is what it costs if left alone. ``resource``
     is what changed from ``before`` to ``after``, by ``operation`` of ``lane`` at ``site``
     (``path:line function``), in ``phase`` of that lane's life. ``changes`` are the last values of
-    what the rule watches, the broken one last.
+    what the rule watches, the broken one last. ``stack`` holds the target's frames of an error,
+    the outermost first, each with its source on a line of its own.
     """
 
     invariant: str
@@ -52,6 +58,7 @@ class Violation:
     accounts: tuple[str, ...] = ()
     loss_usdc: str = ""
     changes: tuple[Change, ...] = ()
+    stack: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> tuple[str, str, str]:
@@ -83,13 +90,16 @@ class StepName:
 
     ``label`` is what its option says, without times; ``kind`` is that of the option; ``touches``
     the memory that a task said it would touch. ``occurrence`` counts, from 1, the steps of a run
-    of which all three are equal.
+    of which all three are equal. In a finding ``step`` is its number in the run, and ``words`` say
+    what it was about if the label does not; neither is part of the name.
     """
 
     label: str
     occurrence: int = 1
     kind: str = "task"
     touches: str = ""
+    step: int = field(default=0, compare=False)
+    words: str = field(default="", compare=False)
 
     @property
     def strikes(self) -> bool:

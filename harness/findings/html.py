@@ -7,6 +7,7 @@ when asked for. It can be mailed, stored as an artifact and opened years later.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -77,6 +78,7 @@ def render_html(finding: Finding, *, test_id: str | None = None) -> str:
                 (cost(finding), sentence(losses(violation)), blast_radius(finding)), kind="cost"
             ),
             _paragraphs(reasons),
+            _list(violation.stack) if violation.stack else "",
             _changes(finding),
             _paragraphs((*map(sentence, finding.notes), held(finding, most=len(finding.held)))),
             _followed(finding),
@@ -128,8 +130,7 @@ def _followed(finding: Finding) -> str:
 
 def _deviations(finding: Finding) -> str:
     return _list(
-        f"step {one.step}: {one.taken or f'option {one.choice}'} ran before "
-        f"{one.first or 'option 0'}"
+        f"step {one.step}: {one.doing} ran before {one.first or 'option 0'}"
         for one in finding.deviations
     )
 
@@ -138,7 +139,7 @@ def _deviations(finding: Finding) -> str:
 
 
 def _timeline(finding: Finding) -> str:
-    scene = select(finding, lanes_max=LANES_MAX, rows_max=ROWS_MAX)
+    scene, violation = select(finding, lanes_max=LANES_MAX, rows_max=ROWS_MAX), finding.violation
     events = scene.events
     rows = [row for row in scene.rows if isinstance(row, Row)]
     told = {row.stands_for[0]: captions(row.event, "")[0] for row in rows}
@@ -146,6 +147,9 @@ def _timeline(finding: Finding) -> str:
     deviating = {one.step for one in finding.deviations} - {finding.violation.step}
     acting = {column_of(event.lane) for event in events}
     columns = [name for name in scene.columns if name in acting]
+    busy = Counter(column_of(event.lane) for event in events if event.lane != violation.invariant)
+    spare = [name for name, _ in busy.most_common() if name not in columns]
+    columns += spare[: LANES_MAX - len(columns)]
     width = len(columns) + bool(acting - set(columns))
     folds = len(events) > WHOLE_MAX
     body = [_row(("step", "ms", *columns, *["the others"][: width - len(columns)]), "th")]

@@ -113,8 +113,7 @@ def _why(finding: Finding) -> str:
     lines = [f"### Why this order\n\n{escaped(order_headline(finding))}\n"]
     lines += [f"- {code(step)} {escaped(when)}" for step, when in orders(finding.constraints)]
     lines += [
-        f"- step {one.step}: {code(one.taken or f'option {one.choice}')} ran before "
-        f"{code(one.first or 'option 0')}"
+        f"- step {one.step}: {code(one.doing)} ran before {code(one.first or 'option 0')}"
         for one in telling_deviations(finding, DEVIATIONS_MAX)
     ]
     left = len(finding.deviations) - DEVIATIONS_MAX

@@ -5,6 +5,7 @@ A step is told by what it does; where the same thing happened before, by the how
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.findings.anatomy import counterfactual_sentences, order_sentence
@@ -19,9 +20,13 @@ def step_text(name: StepName, *, without_lane: str = "") -> str:
     lane, doing = label_parts(name.label)
     if name.kind == "timer":
         lane, doing = label_parts(name.label.removeprefix("clock for "))
+        if name.words:
+            return f"{_by(lane, without_lane)}{one_line(name.words)}"
         doing = f"timer of {doing}" if doing else "timer"
     elif name.touches:
         doing = f"{doing}, {one_line(name.touches.replace(f'memory/{lane}/', ''))}"
+    elif name.kind == "task" and name.words:
+        return f"{_by(lane, without_lane)}{one_line(name.words)}"
     elif name.kind == "task":
         return f"{_by(lane, without_lane)}step {name.occurrence} of {doing}"
     times = f" ({_ordinal(name.occurrence)} time)" if name.occurrence > 1 else ""
@@ -39,21 +44,27 @@ def _ordinal(number: int) -> str:
 
 def orders(constraints: Sequence[Constraint]) -> list[tuple[str, str]]:
     """What had to come when: a step, and after or before which others, a fault told as one."""
-    strikes = [name for each in constraints for name in (each.before, each.after) if name.strikes]
+    names = dict.fromkeys(name for each in constraints for name in (each.before, each.after))
+    alike = Counter(map(step_text, names))
+
+    def text(name: StepName, *, said: str = "") -> str:
+        which = f" (step {name.step})" if alike[step_text(name)] > 1 and name.step else ""
+        return step_text(name, without_lane=said) + which
+
     told: list[tuple[str, str]] = []
     left = list(constraints)
-    for name in dict.fromkeys(strikes):
+    for name in [name for name in names if name.strikes]:
         lane = label_parts(name.label)[0]
-        after = [step_text(e.before, without_lane=lane) for e in left if e.after == name]
-        before = [step_text(e.after, without_lane=lane) for e in left if e.before == name]
+        after = [text(e.before, said=lane) for e in left if e.after == name]
+        before = [text(e.after, said=lane) for e in left if e.before == name]
         left = [each for each in left if name not in (each.before, each.after)]
         when = [f"{word} {joined(steps)}" for word, steps in (("after", after), ("before", before))]
-        when = [text for text, steps in zip(when, (after, before), strict=True) if steps]
+        when = [words for words, steps in zip(when, (after, before), strict=True) if steps]
         if when:
-            told.append((step_text(name), " and ".join(when)))
+            told.append((text(name), " and ".join(when)))
     for each in left:
         lane = label_parts(each.before.label.removeprefix("clock for "))[0]
-        told.append((step_text(each.before), f"before {step_text(each.after, without_lane=lane)}"))
+        told.append((text(each.before), f"before {text(each.after, said=lane)}"))
     return told
 
 

@@ -23,19 +23,23 @@ from harness.findings.anatomy import (
     what_broke,
     where,
 )
+from harness.findings.completed import complete
 from harness.findings.diagram import ROWS_MAX, diagram
 from harness.findings.finding import Finding
 from harness.findings.reasons import grounds, orders
-from harness.findings.watched import Change, changes
+from harness.findings.watched import Change, changes, differences, site_text
 from harness.findings.wording import (
     columns,
+    counted,
     one_line,
     only_ascii,
+    plain,
     sentence,
     short_path,
     shortened,
     wrapped,
 )
+from harness.history import Event
 from harness.schedule.choices import Deviation
 
 __all__ = ["headline", "render_text", "summary_line"]
@@ -48,6 +52,8 @@ _FOLLOWED_MAX = 6
 _HELD_LINES = 2
 _RADIUS_LINES = 3
 _BRIEF_ROWS_MAX = 9
+#: The longest value that the list of all events shows whole.
+_VALUE_MAX = 60
 _WIDE = "   "
 _HEADING_WIDTH = 20
 
@@ -71,6 +77,7 @@ def render_text(
         diagram(finding, width=min(width - 2, 78), rows_max=rows_max),
         _reproduce(finding, test_id, width),
         _about(finding, width),
+        _events(finding, width) if full else [],
     )
     text = "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
     return "\n".join(map(only_ascii, text.split("\n"))) if ascii else text
@@ -109,9 +116,20 @@ def _broken(finding: Finding, width: int, *, full: bool) -> list[str]:
     lines += wrapped(lost, width, indent="    ") if lost else []
     if not full:
         return lines
+    lines += _stack(finding, width)
     green = [line for note in finding.notes for line in wrapped(sentence(note), width)]
     green += _held(finding, width)
     return [*lines, "", *green] if green else lines
+
+
+def _stack(finding: Finding, width: int) -> list[str]:
+    """The target's frames of an error, the outermost first, each with its source below it."""
+    lines = [""] if finding.violation.stack else []
+    for frame in finding.violation.stack:
+        place, _, source = frame.partition("\n")
+        lines += wrapped(place, width, indent="    ")
+        lines += wrapped(source, width, indent="      ")
+    return lines
 
 
 def _radius(finding: Finding, width: int, *, full: bool) -> list[str]:
@@ -228,7 +246,7 @@ def _deviations(finding: Finding, width: int) -> list[str]:
 def _choices(deviations: Sequence[Deviation], blanks: str, width: int) -> list[str]:
     """Each choice and what it ran before, side by side with these blanks or one below the other."""
     steps = max((len(str(one.step)) for one in deviations), default=0)
-    taken = [one_line(one.taken) or f"option {one.choice}" for one in deviations]
+    taken = [one_line(one.doing) for one in deviations]
     room = max(map(columns, taken), default=0)
     lines = []
     for one, doing in zip(deviations, taken, strict=True):
@@ -240,6 +258,49 @@ def _choices(deviations: Sequence[Deviation], blanks: str, width: int) -> list[s
         lines.append(step + shortened(doing, width - len(step)))
         lines.append(" " * len(step) + shortened(f"ran before  {first}", width - len(step)))
     return lines
+
+
+def _events(finding: Finding, width: int) -> list[str]:
+    """Every event of the run, whoever it was of, on as few lines as hold it."""
+    events = complete(finding)
+    lines = heading("EVENTS", f"all {counted(len(events), 'event')}, step and ms first", width)
+    steps, times = len(str(events[-1].step)), max(len(str(event.at_ms)) for event in events)
+    deviating = {one.step for one in finding.deviations}
+    for event in events:
+        mark = "!!" if event.step == finding.violation.step else "  "
+        mark = ">>" if event.step in deviating else mark
+        start = f"{mark}{event.step:>{max(steps, 4)}} {event.at_ms:>{max(times, 3)}}  "
+        lines += wrapped(_told(event), width, indent=start, hanging=" " * columns(start) + "  ")
+    return lines
+
+
+def _told(event: Event) -> str:
+    """An event in one sentence: who did what to what, the values, the other party, the place."""
+    what = "" if event.kind == "phase" else _values(event)
+    store = event.peer != "" and event.resource.startswith(f"{event.peer}/")
+    toward = "from" if event.kind in ("read", "receive") else "to"
+    parts = (
+        f"{event.lane}: {one_line(event.operation) or event.kind}",
+        "" if event.resource == event.lane else event.resource,
+        f"{toward} {event.peer}" if event.peer and not store and event.kind != "fault" else "",
+        f"({what})" if what else "",
+        site_text(event.site),
+    )
+    return " ".join(part for part in parts if part)
+
+
+def _values(event: Event) -> str:
+    """The value of an event, or what it changed, field by field if it is a long row of them."""
+    before, after = plain(event.before), plain(event.after)
+    if not before and not after:
+        return shortened(plain(event.value).removeprefix("(").removesuffix(")"), _VALUE_MAX)
+    fields = differences(before, after)
+    if len(before) + len(after) <= _VALUE_MAX or not fields:
+        return f"{shortened(before, _VALUE_MAX)} -> {shortened(after, _VALUE_MAX)}"
+    return ", ".join(
+        f"{name} {shortened(old, _VALUE_MAX)} -> {shortened(new, _VALUE_MAX)}"
+        for name, old, new in fields
+    )
 
 
 def _reproduce(finding: Finding, test_id: str | None, width: int) -> list[str]:

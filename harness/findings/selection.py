@@ -32,6 +32,7 @@ _WORTH = {
     Part.BREAKS: (10, 9),
     Part.DEVIATES: (8, 7),
     Part.COSTS: (6, 7),
+    Part.NAMED: (7, 6),
     Part.CARRIES_ON: (5, 7),
     Part.STRIKES: (4, 4),
     Part.LAST_GOOD: (3, 3),

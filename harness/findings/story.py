@@ -8,16 +8,18 @@ the wrong value, where it went, and what it cost.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 
 from harness.findings.aftermath import is_loss
 from harness.findings.anatomy import telling_deviations
+from harness.findings.completed import complete, named_steps, parties, timed_out
 from harness.findings.finding import Finding, Violation
 from harness.findings.watched import breaking_event, watched_resource
-from harness.findings.wording import column_of, label_parts, one_line, plain
+from harness.findings.wording import column_of, label_parts, plain
 from harness.history import Event
-from harness.schedule.choices import FAULT, TIMER, Deviation
+from harness.schedule.choices import Deviation
 
 #: How many deviations get a row, and how many moments a diagram has at least if there are any.
 DEVIATIONS_MAX = 5
@@ -30,13 +32,14 @@ class Part(IntEnum):
     BREAKS = 0
     DEVIATES = 1
     COSTS = 2
-    CARRIES_ON = 3
-    LAST_GOOD = 4
-    STRIKES = 5
-    LIFE = 6
-    OVERTAKEN = 7
-    OTHER_LIFE = 8
-    CONTEXT = 9
+    NAMED = 3
+    CARRIES_ON = 4
+    LAST_GOOD = 5
+    STRIKES = 6
+    LIFE = 7
+    OVERTAKEN = 8
+    OTHER_LIFE = 9
+    CONTEXT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Story:
         self._deviate()
         for index in self._costs():
             self._give(index, Part.COSTS)
+        for index in (*self._named(), *timed_out(self.finding, self.events)):
+            self._give(index, Part.NAMED)
         self._give(self._carried_on(), Part.CARRIES_ON)
         self._give(self._last_good(), Part.LAST_GOOD)
         first, last = self._window()
@@ -112,8 +117,9 @@ class Story:
 
     def _context(self) -> Iterator[int]:
         """What the services of the story did last, as long as the story is short."""
-        services = self.services | {column_of(self.events[i].lane) for i in self._parts}
-        left = MOMENTS_MIN - len(self._parts)
+        parts = (i for i, part in self._parts.items() if part is not Part.NAMED)
+        services = self.services | {column_of(self.events[i].lane) for i in parts}
+        left = MOMENTS_MIN - sum(part is not Part.NAMED for part in self._parts.values())
         for index in range(self.breaking, -1, -1):
             event = self.events[index]
             first = self._groups[index][0]
@@ -125,10 +131,15 @@ class Story:
 
     @property
     def services(self) -> set[str]:
-        """The service that broke the rule, and the store that it wrote."""
+        """The service that broke the rule, and the store that it wrote.
+
+        Of a rule that judges the end nobody knows that; then whose order mattered.
+        """
         event = self.events[self.breaking]
         names = {event.lane, event.peer, self.finding.violation.lane}
-        return {column_of(name) for name in names} - {""}
+        known = {column_of(name) for name in names} - {""}
+        judged_late = event.lane == self.finding.violation.invariant
+        return known | parties(self.finding) if judged_late else known
 
     def _first(self, fits: Callable[[Event], bool], since: int = 0) -> int | None:
         indexes = range(since, len(self.events))
@@ -139,6 +150,20 @@ class Story:
             index = self._first(lambda event, one=one: _belongs(event, one))  # type: ignore[misc]
             if is_loss(one) and index is not None:
                 yield index
+
+    def _named(self) -> Iterator[int]:
+        """The steps of which the reason says that they had to come in this order.
+
+        What is done in a transaction is told when that commits.
+        """
+        for name in named_steps(self.finding):
+            lane, doing = label_parts(name.label)
+            here = [i for i, event in enumerate(self.events) if event.step == name.step]
+            here.sort(key=lambda i: self.events[i].lane != lane)
+            told = ((event.lane, f"{event.operation} {event.resource}") for event in self.events)
+            later = (i for i, (who, what) in enumerate(told) if who == lane and what == doing)
+            later = (i for i in later if self.events[i].step > name.step)
+            yield from here[:1] or islice(later, 1)
 
     def _carried_on(self) -> int | None:
         """The first time that somebody else passed the wrong value on, or wrote it elsewhere."""
@@ -245,48 +270,3 @@ def _grouped(events: Sequence[Event], breaking: int) -> list[list[int]]:
 
 def _doing(event: Event) -> tuple[object, ...]:
     return (event.step, event.lane, event.kind, event.operation, event.peer)
-
-
-def complete(finding: Finding) -> list[Event]:
-    """The history, with an event for a deviating or breaking step that recorded none."""
-    events = list(finding.history)
-    steps = {event.step for event in events}
-    names = {name for event in events for name in (event.lane, event.peer)}
-    for deviation in finding.deviations:
-        if deviation.step not in steps:
-            events.append(_made_up(deviation, names))
-    violation = finding.violation
-    if violation.step not in steps:
-        events.append(
-            Event(
-                violation.step,
-                violation.at_ms,
-                violation.lane or violation.invariant,
-                "write" if violation.after else "note",
-                violation.operation or violation.invariant,
-                violation.resource,
-                before=violation.before,
-                after=violation.after,
-            )
-        )
-    events.sort(key=lambda event: event.step)
-    now = 0
-    for index, event in enumerate(events):
-        now = max(now, event.at_ms)
-        if now and not event.at_ms:
-            events[index] = replace(event, at_ms=now)
-    return events
-
-
-def _made_up(deviation: Deviation, names: set[str]) -> Event:
-    """What a deviation says that it did."""
-    lane, doing = label_parts(deviation.taken)
-    lane = deviation.lane or lane or "schedule"
-    doing = doing or f"choice {deviation.choice}"
-    fault = deviation.kind == FAULT or lane == "nemesis"
-    peers = [word for word in doing.split() if word in names] if fault else []
-    if deviation.kind == TIMER:
-        doing = one_line(deviation.taken).partition(" for ")[0]
-    kind = "fault" if peers else "note"
-    peer = peers[-1] if peers else ""
-    return Event(deviation.step, deviation.at_ms, lane, kind, doing, peer=peer)

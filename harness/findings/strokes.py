@@ -51,6 +51,10 @@ def captions(event: Event, tag: str, *, aside: str = "") -> list[str]:
     texts = [head]
     if value and value not in doing.split():
         texts = [f"{head}{link}{value}", f"{head}{link}{short_number(value)}", head]
+    elif event.kind == "fault" and doing.startswith("failed: "):
+        error, _, why = doing.removeprefix("failed: ").partition(":")
+        texts = [head] if why else []
+        texts.append(f"{tag} failed: {error}".strip())
     return [f"{texts[0]} ({aside})", *texts] if aside else texts
 
 

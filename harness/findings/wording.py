@@ -108,7 +108,10 @@ def only_ascii(text: str) -> str:
 
 
 def shortened(text: str, room: int) -> str:
-    """The text in at most ``room`` columns; what is left out is in the middle and marked."""
+    """The text in at most ``room`` columns; what is left out is in the middle and marked.
+
+    It is cut between two words, where that costs little.
+    """
     parts = cells(text)
     if len(parts) <= room:
         return text
@@ -121,6 +124,10 @@ def shortened(text: str, room: int) -> str:
         start[-1] = " "
     if end[0] == "":
         end[0] = " "
+    if parts[head] != " " and " " in start[head * 2 // 3 :]:
+        start = start[: len(start) - start[::-1].index(" ")]
+    if parts[-tail - 1] != " " and " " in end[: tail // 3]:
+        end = end[end.index(" ") :]
     return "".join((*start, "…", *end))
 
 

@@ -118,6 +118,10 @@ class Option(ABC):
             return (self.label,)
         return (*self.parent.key, str(self.ordinal))
 
+    def purpose(self) -> str:
+        """What this is for, where the label does not say it; slow, and asked before it is taken."""
+        return ""
+
     @property
     def batch_legal(self) -> bool:
         """Whether real trio's lockstep of one lane allows this step now."""
@@ -161,7 +165,8 @@ Chooser = Callable[[Sequence[Option], int], int]
 class Deviation:
     """A choice that is not first-in-first-out: at ``step`` (from 1) ``taken`` ran before ``first``.
 
-    ``lane`` and ``kind`` are those of what was taken, ``at_ms`` is the virtual time of the choice.
+    ``lane`` and ``kind`` are those of what was taken, ``at_ms`` is the virtual time of the choice;
+    ``words`` say what it was for, if the label does not.
     """
 
     step: int
@@ -171,6 +176,14 @@ class Deviation:
     lane: str = ""
     kind: str = ""
     at_ms: int = 0
+    words: str = field(default="", compare=False)
+
+    @property
+    def doing(self) -> str:
+        """What was taken, as a reader wants to know it."""
+        if self.words and self.kind in (TASK, TIMER):
+            return f"{self.lane}: {self.words}"
+        return self.taken or f"option {self.choice}"
 
 
 _TOKEN = re.compile(

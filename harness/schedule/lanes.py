@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from harness.schedule.choices import NOTHING, TASK, Option
+from harness.schedule.purposes import of_task
 
 if TYPE_CHECKING:
     from harness.schedule.kernel import Task
@@ -98,6 +99,10 @@ class TaskOption(Option):
         self.order = order
         self.batch = 0
         self.last_step = 0
+
+    def purpose(self) -> str:
+        """Where in the target it goes on."""
+        return of_task(self.task)
 
     @property
     def batch_legal(self) -> bool:

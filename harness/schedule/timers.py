@@ -15,8 +15,10 @@ import trio
 from trio.abc import Clock
 
 from harness.schedule.choices import TIMER, Option
+from harness.schedule.purposes import of_timer
 
 if TYPE_CHECKING:
+    from harness.schedule.kernel import Task
     from harness.schedule.simulation import Simulation
 
 
@@ -47,7 +49,7 @@ class VirtualClock(Clock):
 class TimerOption(Option):
     """A deadline that could strike."""
 
-    __slots__ = ("deadline", "due", "number", "owner", "scope", "timers")
+    __slots__ = ("deadline", "due", "number", "owner", "scope", "task", "timers")
 
     def __init__(
         self, timers: Timers, deadline: float, scope: trio.CancelScope, *, number: int, owner: str
@@ -59,6 +61,8 @@ class TimerOption(Option):
         self.scope = scope
         self.number = number
         self.owner = owner
+        #: The task that has set it, if it is not our own.
+        self.task: Task | None = None
 
     @property
     def label(self) -> str:
@@ -69,6 +73,10 @@ class TimerOption(Option):
     def actor(self) -> str:
         """The task that sleeps."""
         return self.owner
+
+    def purpose(self) -> str:
+        """Which call, sleep or other wait of the target ends with it."""
+        return of_timer(self.task, self.scope, self.deadline) if self.task is not None else ""
 
     def perform(self) -> None:
         """Move the clock to the deadline (never back) and let it strike."""
@@ -93,7 +101,7 @@ class Timers:
         self._count += 1
         option = TimerOption(self, deadline, cancel_scope, number=self._count, owner=owner)
         if running is not None:
-            option.lane = running.lane
+            option.lane, option.task = running.lane, running.task
         self.simulation.give_birth(option)
         self._by_scope[cancel_scope] = option
         insort(self.pending, (deadline, option.number, option))

@@ -76,7 +76,7 @@ class Network:
         self._send(address, method, payload, call, site_of_caller())
         if timeout_s is None:
             return await call.answer(self._drop_call)
-        with trio.move_on_after(timeout_s):
+        with trio.move_on_after(timeout_s) as patience:  # noqa: F841 - of_timer() looks for it
             return await call.answer(self._drop_call)
         raise TimeoutError(f"{call.label} did not answer within {timeout_s} s")
 

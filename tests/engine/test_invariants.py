@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.findings.finding import Change, Violation
 from harness.history import Event, History, Site
 from harness.invariants import NOTHING_TO_JUDGE, Broken, Judge, Moment, invariant_of
+from tests.engine.bare import bare_rule
 
 SITE = Site("ledger.py", 12, "book")
 
@@ -90,6 +91,17 @@ def test_a_rule_may_judge_later_than_it_breaks() -> None:
     (violation,) = judged(broke_before, wrote("a"), wrote("b")).violations
     assert (violation.step, violation.at_ms) == (0, 3)
     assert (violation.site, violation.lane) == ("other.py:1 f", "main")
+
+
+def test_an_assertion_without_words_is_told_by_its_source_and_what_it_saw() -> None:
+    rule = bare_rule(told_to_somebody=30, booked_by_the_ledger=10)
+    (message,) = messages(judged(rule, wrote("a"), wrote("b")))
+    assert message.startswith("at tests/engine/bare.py:1")
+    assert message.endswith(
+        " this does not hold: assert told_to_somebody - booked_by_the_ledger <= 1 and "
+        "booked_by_the_ledger - told_to_somebody <= len('a limit') "
+        "(told_to_somebody = 30, booked_by_the_ledger = 10)"
+    )
 
 
 def test_a_failed_assertion_breaks_the_rule_with_its_own_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -289,10 +290,12 @@ def test_a_lane_that_dies_is_told_once_with_its_place(story: object) -> None:
     run = run_of(told(story))  # type: ignore[arg-type]
     (violation,) = run.violations
     assert violation.invariant == "no_lane_fails"
-    assert violation.message == "trader failed: ValueError: no 7 here"
+    line = line_of('raise ValueError(f"no {amount} here")')
+    place = f"{HERE}:{line}"
+    assert violation.message == f"trader failed at {place}: ValueError: no 7 here"
     assert violation.lane == "trader"
-    where = line_of('raise ValueError(f"no {amount} here")')
-    assert violation.site == f"{HERE}:{where} dies"
+    assert violation.site == f"{place} dies"
+    assert violation.stack[-1] == f'{place} dies\nraise ValueError(f"no {{amount}} here")'
     died = next(event for event in run.history if event.operation.startswith("failed"))
     assert violation.step == died.step < run.steps
 
@@ -310,7 +313,11 @@ def test_every_error_of_a_group_is_told() -> None:
             nursery.start_soon(other)
 
     messages = {violation.message for violation in run_of(told(both)).violations}
-    assert messages == {"main failed: ValueError: left", "main failed: KeyError: 'right'"}
+    left, right = line_of('raise ValueError("left")'), line_of('raise KeyError("right")')
+    assert messages == {
+        f"main failed at {HERE}:{left}: ValueError: left",
+        f"main failed at {HERE}:{right}: KeyError: 'right'",
+    }
 
 
 @pytest.mark.parametrize("in_a_nursery", [False, True])
@@ -326,7 +333,8 @@ def test_an_assertion_of_the_story_is_no_failure_of_a_lane(*, in_a_nursery: bool
             nursery.start_soon(check)
 
     run = run_of(told(expects))
-    assert only(run) == ("scenario_assertions", "the till is empty")
+    line = line_of('raise AssertionError("the till is empty")')
+    assert only(run) == ("scenario_assertions", f"the till is empty (at {HERE}:{line})")
     assert run.violations[0].site.endswith(" check")
 
 
@@ -344,7 +352,33 @@ def test_a_dead_end_comes_after_the_lane_whose_death_made_it() -> None:
 
     run = run_of(told(waits_for_the_dead))
     assert [violation.invariant for violation in run.violations] == ["no_lane_fails", "never_stuck"]
-    assert run.violations[0].message == "clerk failed: RuntimeError"
+    line = line_of("raise RuntimeError")
+    assert run.violations[0].message == f"clerk failed at {HERE}:{line}: RuntimeError"
+
+
+def test_who_brought_asyncio_is_told_that_it_is_not_supported() -> None:
+    async def sleeps(world: World) -> None:
+        await asyncio.sleep(1)
+
+    (violation,) = run_of(told(sleeps)).violations
+    line = line_of("await asyncio.sleep(1)")
+    assert violation.message == f"main failed at {HERE}:{line}: RuntimeError: no running event loop"
+    assert violation.consequence.startswith("asyncio is not supported")
+
+
+def test_of_an_endless_recursion_both_ends_of_the_stack_are_told() -> None:
+    def deeper(level: int) -> int:
+        return deeper(level + 1)
+
+    async def falls(world: World) -> None:
+        deeper(0)
+
+    (violation,) = run_of(told(falls)).violations
+    line = line_of("return deeper(level + 1)")
+    assert violation.stack[-1] == f"{HERE}:{line} deeper\nreturn deeper(level + 1)"
+    assert violation.stack[0].endswith("falls\ndeeper(0)")
+    assert len(violation.stack) < 12
+    assert "frames more" in " ".join(violation.stack)
 
 
 def test_ctrl_c_is_no_finding() -> None:

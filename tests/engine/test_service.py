@@ -235,9 +235,9 @@ def test_waiting_ends_when_the_incarnation_fails() -> None:
         assert service.alive == []
 
     run = run_of(told(story))
-    assert [each.message for each in run.violations] == [
-        "ledger#1 failed: RuntimeError: no snapshot"
-    ]
+    (violation,) = run.violations
+    assert violation.message.startswith("ledger#1 failed at tests/engine/test_service.py:")
+    assert violation.message.endswith(": RuntimeError: no snapshot")
 
 
 def test_who_waits_for_ever_is_told_for_what() -> None:

@@ -67,6 +67,7 @@ violations = st.builds(
     site=st.one_of(st.just("target/file.py:12 write"), st.text(max_size=20)),
     accounts=st.lists(texts, max_size=4).map(tuple),
     loss_usdc=values,
+    stack=st.lists(st.text(max_size=90), max_size=3).map(tuple),
 )
 _words = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=20)
 _tokens = st.builds(
@@ -80,12 +81,18 @@ _tokens = st.builds(
 ).map(lambda schedule: schedule.token)
 
 
+words = st.one_of(
+    texts,
+    st.sampled_from(("sends put index", "goes on at a.py:3", "timeout of call read (2 s)")),
+)
 step_names = st.builds(
     StepName,
     label=labels,
     occurrence=st.integers(1, 130),
     kind=st.sampled_from(("task", "operation", "timer", "fault", "orphan")),
     touches=st.sampled_from(("", "write memory/risk/total")),
+    step=st.integers(0, 60),
+    words=words,
 )
 
 
@@ -103,7 +110,19 @@ def findings(draw: st.DrawFn, *, events_max: int = 30) -> Finding:
         violations=tuple(draw(st.lists(violations, min_size=1, max_size=5))),
         deviations=tuple(
             draw(
-                st.lists(st.builds(Deviation, steps, st.integers(1, 9), labels, labels), max_size=9)
+                st.lists(
+                    st.builds(
+                        Deviation,
+                        steps,
+                        st.integers(1, 9),
+                        labels,
+                        labels,
+                        names,
+                        st.sampled_from(("", "task", "timer", "fault")),
+                        words=words,
+                    ),
+                    max_size=9,
+                )
             )
         ),
         steps=draw(st.integers(1, 10**6)),

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from harness.findings.completed import complete
 from harness.findings.diagram import diagram
 from harness.findings.finding import Finding
 from harness.findings.html import render_html
@@ -162,7 +163,10 @@ def test_the_full_report_says_what_the_short_one_leaves_out() -> None:
     assert "41 accounts lost" in " ".join(short.split()) and " -v  " in short
     for words in ("Held: ", "Conservation", "liquidated that were not"):
         assert words not in short
+    full, _, events = full.partition("EVENTS  ")
     assert len(short.splitlines()) < len(full.splitlines()) <= 60
+    told = re.findall(r"^(?:  |>>|!!) *\d+ +\d+  \w", events, re.MULTILINE)
+    assert len(told) == len(complete(incident())) > 500
 
 
 def test_all_rules_that_held_are_named_if_two_lines_hold_them() -> None:
