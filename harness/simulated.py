@@ -12,7 +12,7 @@ from harness.invariants import Judge
 from harness.scenario import Scenario
 from harness.schedule.choices import EVERYTHING, Footprint, labels
 from harness.schedule.simulation import Ending, Limits, Simulation
-from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
+from harness.schedule.stage import ENDLESS, LANE_FAILS, Summary, bad_ending
 from harness.schedule.workload import WITHOUT
 from harness.world.world import World
 
@@ -49,6 +49,7 @@ class Simulated:
 
     def __exit__(self, *exception: object) -> None:
         self.simulation.__exit__(*exception)
+        self.judge.violations += _endless(self.simulation)
 
     def judge_ending(self, ending: Ending) -> None:
         """Add what went wrong with the run itself."""
@@ -108,6 +109,25 @@ def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     judge.violations += bad_ending(
         ending, steps=simulation.steps, at_ms=simulation.now_ms, last=last
     )
+
+
+def _endless(simulation: Simulation) -> Iterator[Violation]:
+    """The lanes that cannot be ended, one for each place in which their cancellation gets lost."""
+    lanes = {one.site: one.lane for one in reversed(simulation.swallowed)}
+    for site, lane in reversed(lanes.items()):
+        place = f" at {site.partition(' ')[0]}" if site else ""
+        yield Violation(
+            invariant="finishes_within_limits",
+            message=(
+                f"{lane} swallows Cancelled{place}, so that only a kill would end it: "
+                "catch Exception there, or raise it again"
+            ),
+            step=simulation.steps,
+            at_ms=simulation.now_ms,
+            describe=ENDLESS,
+            lane=lane,
+            site=site,
+        )
 
 
 def _leaves(error: BaseException | None) -> Iterator[BaseException]:
