@@ -95,7 +95,8 @@ def not_deterministic() -> str:
     """What to do about a target that does not do the same twice."""
     return (
         "the target is not deterministic, and nothing is proved. Usual causes: state that outlives "
-        "a run (a global, a cache), iterating over a set, hash() or id() in a key, the wall clock"
+        "a run (a global, a cache), iterating over a set, hash() or id() in a key, the wall clock, "
+        "a name bound at import (from time import perf_counter, from os import urandom)"
     )
 
 
