@@ -254,7 +254,8 @@ def _run(given: Sequence[str]) -> int:
         return 0
     # Imported here, because help must not load a scheduler.
     home = import_module(f"harness.doors.{_HOMES.get(verb, 'commands')}")
-    code: int = getattr(home, f"{verb}_command")(options)
+    with import_module("harness.doors.output").kept_for_answers():
+        code: int = getattr(home, f"{verb}_command")(options)
     return code
 
 

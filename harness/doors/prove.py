@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.campaign import Interrupt
 from harness.confirmation import finding_of, smaller, versions
 from harness.doors import output
+from harness.doors.jobs import crew_size
 from harness.doors.keeper import Keeper
 from harness.doors.output import say, tell, wants_ascii
 from harness.doors.progress import Progress
@@ -51,8 +52,7 @@ _CODES = {HELD: 0, VIOLATED: 1, SPENT: 5}
 
 def prove_command(options: Namespace) -> int:
     """Prove one scenario; returns the exit code."""
-    if options.jobs < 1:
-        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
+    jobs = crew_size(options.jobs, schedules=options.schedules)
     scenario = named(options.scenario, load_scenarios(load_settings()))
     bound = Bound.parse(options.bound, restarts=options.restarts)
     if bound.restarts > scenario.faults_max:
@@ -72,7 +72,7 @@ def prove_command(options: Namespace) -> int:
         stack.enter_context(interrupt.caught())
         stack.callback(progress.end)
         stack.enter_context(_trusting(file))
-        crew = stack.enter_context(Jobs(options.jobs, interrupt)) if options.jobs > 1 else Alone
+        crew = stack.enter_context(Jobs(jobs, interrupt)) if jobs > 1 else Alone
         proof = prove(
             subject,
             Budget(options.schedules, _limit_s(options.time_limit)),

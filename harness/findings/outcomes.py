@@ -20,7 +20,7 @@ USUAL_CAUSES = (
     "iterating a set (of objects; of strings, from one process to the next)",
     "hash() or id() in a key",
     "a counter or cache of a module that survives a run",
-    "a name bound at import (from time import perf_counter, from os import urandom)",
+    "a clock or os.urandom bound at import (in a class, a default argument)",
     "wall clock",
     "global random",
 )

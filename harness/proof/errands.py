@@ -96,7 +96,7 @@ def not_deterministic() -> str:
     return (
         "the target is not deterministic, and nothing is proved. Usual causes: state that outlives "
         "a run (a global, a cache), iterating over a set, hash() or id() in a key, the wall clock, "
-        "a name bound at import (from time import perf_counter, from os import urandom)"
+        "a clock or os.urandom bound at import (in a class, a default argument)"
     )
 
 
