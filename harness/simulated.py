@@ -49,7 +49,7 @@ class Simulated:
 
     def __exit__(self, *exception: object) -> None:
         self.simulation.__exit__(*exception)
-        self.judge.violations += _endless(self.simulation)
+        self.judge.violations += endless_lanes(self.simulation)
 
     def judge_ending(self, ending: Ending) -> None:
         """Add what went wrong with the run itself."""
@@ -111,7 +111,7 @@ def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     )
 
 
-def _endless(simulation: Simulation) -> Iterator[Violation]:
+def endless_lanes(simulation: Simulation) -> Iterator[Violation]:
     """The lanes that cannot be ended, one for each place in which their cancellation gets lost."""
     lanes = {one.site: one.lane for one in reversed(simulation.swallowed)}
     for site, lane in reversed(lanes.items()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from harness.errors import RefusedError, UntrustworthyError
@@ -148,7 +148,8 @@ class _Passage:
                 witness.end()
             if judge.violations:
                 ending = VIOLATED if ending != ASLEEP else ending
-            return Observation(
+            seen = len(judge.violations)
+            made = Observation(
                 self.errand.number,
                 tuple(self.steps),
                 ending,
@@ -160,6 +161,11 @@ class _Passage:
                 witness.overlapped,
                 self.width,
             )
+        late = tuple(each.invariant for each in judge.violations[seen:])
+        # Only now it is known who would never have ended.
+        return (
+            replace(made, ending=VIOLATED, violations=late) if late and ending == COMPLETE else made
+        )
 
     def _drive(self, witness: Watched) -> tuple[str, tuple[tuple[int, int], ...]]:
         prefix = self.errand.prefix

@@ -53,7 +53,7 @@ _REMEDIES = {
     "os.posix_spawn": ("a new process", _USE_SERVICE),
     "os.spawn": ("a new process", _USE_SERVICE),
     "os.system": ("a new process", _USE_SERVICE),
-    "subprocess.Popen": ("a new process", _USE_SERVICE),
+    "subprocess.Popen": ("a subprocess", _USE_SERVICE),
     "trio.input_output": ("real input or output of trio", _USE_NETWORK),
     "sqlite3.connect": ("a real database", _USE_DISK),
     "open": ("a file", _USE_DISK),

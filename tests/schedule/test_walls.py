@@ -51,7 +51,11 @@ SYNCHRONOUS: dict[str, tuple[Callable[[], object], str, str]] = {
     "socket": (socket.socket, "a socket", NETWORK),
     "connection": (lambda: socket.create_connection(("127.0.0.1", 9)), "", NETWORK),
     "name": (lambda: socket.getaddrinfo("localhost", 80), "name resolution", NETWORK),
-    "process": (lambda: subprocess.run([sys.executable, "-V"], check=True), "process", SERVICE),
+    "process": (
+        lambda: subprocess.run([sys.executable, "-V"], check=True),
+        "a subprocess",
+        SERVICE,
+    ),
     "system": (lambda: os.system("true"), "a new process", SERVICE),
     "fork": (lambda: os.fork() or os._exit(0), "a new process", SERVICE),
     "spawn": (lambda: os.posix_spawn("/bin/true", ["true"], {}), "a new process", SERVICE),
@@ -65,7 +69,7 @@ ASYNCHRONOUS: dict[str, tuple[Callable[[], Awaitable[object]], str, str]] = {
     "trio thread": (lambda: trio.to_thread.run_sync(int), "a thread", TASKS),
     "trio file": (lambda: trio.open_file("a file"), "a thread", TASKS),
     "trio path": (lambda: trio.Path("a file").exists(), "a thread", TASKS),
-    "trio process": (lambda: trio.run_process(["true"]), "a new process", SERVICE),
+    "trio process": (lambda: trio.run_process(["true"]), "a subprocess", SERVICE),
     "trio stream": (lambda: trio.open_tcp_stream("127.0.0.1", 9), "", NETWORK),
     "trio descriptor": (lambda: trio.lowlevel.wait_readable(0), "input or output", NETWORK),
 }
