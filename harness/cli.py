@@ -8,6 +8,7 @@ configuration, 5 nothing ran or nothing was proved.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import traceback
@@ -190,8 +191,26 @@ _PARSERS: Mapping[str, Callable[[], _Parser]] = {
 _HOMES = {"run": "searches", "live": "searches", "fuzz": "searches", "prove": "prove"}
 
 
+def _fix_hashes() -> None:
+    """Begin again with ``PYTHONHASHSEED=0``, unless the environment names a seed of its own.
+
+    Python draws how strings are hashed, and so the order of a set of them, once for each process
+    and before any code runs; a token that rests on that order would not come back.
+    """
+    if os.environ.get("PYTHONHASHSEED", "random") not in ("", "random"):
+        return
+    if os.name == "posix" and sys.executable and not sys.flags.ignore_environment:
+        os.environ["PYTHONHASHSEED"] = "0"  # for children, too
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code.
+
+    Without ``arguments`` this is the whole process, and strings get the same hash in each one.
+    """
+    if arguments is None:
+        _fix_hashes()
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = any(re.fullmatch(r"-v{2,}", each) for each in given) or given.count("-v") > 1
     try:
@@ -239,7 +258,8 @@ def _run(given: Sequence[str]) -> int:
         return 0
     # Imported here, because help must not load a scheduler.
     home = import_module(f"harness.doors.{_HOMES.get(verb, 'commands')}")
-    code: int = getattr(home, f"{verb}_command")(options)
+    with import_module("harness.doors.output").kept_for_answers():
+        code: int = getattr(home, f"{verb}_command")(options)
     return code
 
 

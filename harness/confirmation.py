@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from harness.engine import Run, execute, follow
 from harness.errors import UntrustworthyError
-from harness.findings.finding import Constraint, Finding
+from harness.findings.finding import HASH_SEED, Constraint, Finding
 from harness.narration import Narrator
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
@@ -67,7 +69,7 @@ def finding_of(run: Run, constraints: Sequence[Constraint] = ()) -> Finding:
         blast_radius=run.blast_radius,
         replays=(digests.count(digests[0]), REPLAYS),
         replay_ms=spent_ms,
-        versions=versions(),
+        versions={**versions(), HASH_SEED: hash_seed()},
         module=run.scenario.module,
         file=run.scenario.site.path if run.scenario.site is not None else "",
     )
@@ -111,6 +113,12 @@ def smaller(
         counterfactuals=shrunk.counterfactuals,
         orders_tried=shrunk.explanation.orders_tried,
     )
+
+
+def hash_seed() -> str:
+    """How strings are hashed in this process: the seed, or that it was drawn at random."""
+    seed = os.environ.get("PYTHONHASHSEED", "")
+    return seed if seed.isdecimal() and not sys.flags.ignore_environment else "random"
 
 
 def versions() -> dict[str, str]:

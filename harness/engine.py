@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gc
 import shlex
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,7 +135,7 @@ def campaign() -> Iterator[None]:
     gc.disable()
     _uncollected.append(0)
     try:
-        with installed():
+        with installed(), _heard():
             yield
     finally:
         _uncollected.pop()
@@ -142,12 +144,36 @@ def campaign() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Remember Ctrl-C, which the target may catch as it catches everything else."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def remember(number: int, frame: object) -> None:
+        _interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        _interrupts.clear()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_interrupts: list[int] = []
+
 #: For each campaign that is going on, the runs since the garbage collector last ran.
 _uncollected: list[int] = []
 
 
 def _collect_now_and_then() -> None:
     """Between two runs of a campaign, never inside one: free what the runs before have left."""
+    if _interrupts:
+        raise KeyboardInterrupt
     if _uncollected:
         _uncollected[-1] += 1
         if _uncollected[-1] >= COLLECT_EVERY:
@@ -193,6 +219,8 @@ def execute(
         recorder.summary = stage.summary()
         wanted = digested and (stage.judge.violations or not until_violation)
         recorder.digest = stage.digest() if wanted or recorded else ""
+    if stage.ending is not None and stage.ending.kind == "never yields":
+        recorder.ending = stage.ending  # it may be cleaning up that never does
     choices = {step: choice for step, choice, *_ in recorder.departures}
     schedule = Schedule(scenario.name, seed, choices, variant)
     return _run_of(scenario, schedule, recorder)

@@ -13,7 +13,7 @@ from harness.raised import advice_for, failed_assertion, place_of, site_of, stac
 from harness.scenario import Scenario
 from harness.schedule.choices import EVERYTHING, Footprint, labels
 from harness.schedule.simulation import Ending, Limits, Simulation
-from harness.schedule.stage import LANE_FAILS, Summary, bad_ending
+from harness.schedule.stage import ENDLESS, LANE_FAILS, Summary, bad_ending
 from harness.schedule.workload import WITHOUT
 from harness.world.world import World
 
@@ -50,6 +50,7 @@ class Simulated:
 
     def __exit__(self, *exception: object) -> None:
         self.simulation.__exit__(*exception)
+        self.judge.violations += endless_lanes(self.simulation)
 
     def judge_ending(self, ending: Ending) -> None:
         """Add what went wrong with the run itself."""
@@ -103,7 +104,7 @@ def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
             if isinstance(error, KeyboardInterrupt):
                 raise error
             if isinstance(error, UsageError):  # no defect of the target: its test asks for too much
-                raise UsageError(f"{error} ({_site_of(error)})") from error
+                raise UsageError(f"{error} ({site_of(error)})") from error
             if not any(error is other for other in told):
                 told.append(error)
                 judge.violations.append(_failure(simulation, lane.name, error))
@@ -111,6 +112,25 @@ def judge_ending(simulation: Simulation, judge: Judge, ending: Ending) -> None:
     judge.violations += bad_ending(
         ending, steps=simulation.steps, at_ms=simulation.now_ms, last=last
     )
+
+
+def endless_lanes(simulation: Simulation) -> Iterator[Violation]:
+    """The lanes that cannot be ended, one for each place in which their cancellation gets lost."""
+    lanes = {one.site: one.lane for one in reversed(simulation.swallowed)}
+    for site, lane in reversed(lanes.items()):
+        place = f" at {site.partition(' ')[0]}" if site else ""
+        yield Violation(
+            invariant="finishes_within_limits",
+            message=(
+                f"{lane} swallows Cancelled{place}, so that only a kill would end it: "
+                "catch Exception there, or raise it again"
+            ),
+            step=simulation.steps,
+            at_ms=simulation.now_ms,
+            describe=ENDLESS,
+            lane=lane,
+            site=site,
+        )
 
 
 def _leaves(error: BaseException | None) -> Iterator[BaseException]:

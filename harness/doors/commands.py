@@ -14,7 +14,7 @@ from harness.campaign import Interrupt
 from harness.confirmation import smaller
 from harness.doors.carried import carried_over
 from harness.doors.declared import scenario_of, settings_of
-from harness.doors.output import say, tell, wants_ascii
+from harness.doors.output import say, standard_output, tell, wants_ascii
 from harness.doors.reference import resolve
 from harness.doors.registry import NO_SCENARIO, load_scenarios, named, of_the_project
 from harness.doors.rerun import rerun
@@ -165,7 +165,7 @@ def _walk(run: Run, scenario: Scenario) -> None:
         variant=run.schedule.variant,
         recorded=True,
     )
-    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    interactive = sys.stdin.isatty() and standard_output().isatty()
     walk(recorded, say, input if interactive else None)
 
 
@@ -194,7 +194,7 @@ def report_command(options: Namespace) -> int:
             f"cannot write {path}: {error.strerror}; choose another --output"
         ) from None
     say(f"wrote {path}")
-    if options.html and sys.stdout.isatty():
+    if options.html and standard_output().isatty():
         webbrowser.open(path.resolve().as_uri())
     return 0
 

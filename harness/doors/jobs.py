@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
@@ -19,12 +20,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from harness.campaign import Plan, Search, Smaller, attempt_smaller
+from harness.doors.output import tell
 from harness.doors.registry import load_scenarios
 from harness.engine import campaign
-from harness.errors import UntrustworthyError
+from harness.errors import UntrustworthyError, UsageError
 from harness.findings.finding import Finding
 from harness.settings import load_settings
-from harness.trial import Closed, Trial, TrialRunner
+from harness.trial import GENERATION, Closed, Trial, TrialRunner
 
 _monotonic = time.monotonic
 #: How long a wait for the workers may last before Ctrl-C is looked for again, in seconds.
@@ -34,6 +36,22 @@ BATCH_S = 0.05
 #: How long a worker may take to leave when there is nothing more to do, in seconds.
 FAREWELL_S = 5.0
 _TICKET = 8
+#: More than so many processes a core only take turns.
+_JOBS_A_CORE = 4
+
+
+def crew_size(asked: int, *, schedules: int | None = None) -> int:
+    """How many processes start: those that find something to do, and a core to do it on.
+
+    Nobody takes a schedule of a generation before the one before it is over. A smaller number
+    than was ``asked`` for is said; UsageError if that is none.
+    """
+    if asked < 1:
+        raise UsageError(f"--jobs must be 1 or more, not {asked}")
+    most = min(GENERATION, _JOBS_A_CORE * (os.cpu_count() or 1), max(1, schedules or GENERATION))
+    if most < asked:
+        tell(f"--jobs {asked}: more than {most} would find nothing to do here, so {most} start")
+    return min(asked, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +274,7 @@ class Jobs:
 
 def _work(plans: Mapping[str, Plan], tickets: Connection, pipe: Connection) -> None:
     """The life of a worker; it ends when the parent closes the pipe, or is gone."""
+    sys.stdout = sys.stderr  # what a target prints is no answer
     try:
         scenarios = load_scenarios(load_settings(), problems=[])
         runners: dict[str, TrialRunner] = {}

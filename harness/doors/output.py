@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from harness.coverage import matrix_of
 from harness.doors.gate import Result
@@ -19,11 +21,30 @@ from harness.findings import store
 from harness.findings.markdown import code, escaped, fenced, github_annotation, render_markdown
 from harness.findings.matrix import matrix_markdown
 
+#: Standard output, while what targets print goes elsewhere.
+_kept: list[TextIO] = []
+
+
+@contextmanager
+def kept_for_answers() -> Iterator[None]:
+    """Keep standard output for the answer: what a target prints goes to standard error."""
+    _kept.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _kept.pop()
+
+
+def standard_output() -> TextIO:
+    """Where answers go."""
+    return _kept[-1] if _kept else sys.stdout
+
 
 def say(text: str) -> None:
     """Write the answer."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()
+    standard_output().write(text if text.endswith("\n") else text + "\n")
+    standard_output().flush()
 
 
 def tell(text: str) -> None:
@@ -35,7 +56,7 @@ def tell(text: str) -> None:
 def wants_ascii(asked: bool = False) -> bool:
     """Whether to draw in ASCII: when asked, or when the terminal can show nothing else."""
     try:
-        "●─▶│✖▲…".encode(sys.stdout.encoding or "ascii")
+        "●─▶│✖▲…".encode(standard_output().encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return True
     return asked

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -179,6 +180,7 @@ def _work(scenario: str, facts: tuple[int, dict[str, str], object], pipe: Connec
     """One job: it has a process group of its own, so that Ctrl-C reaches only its master."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
+    sys.stdout = sys.stderr  # what a target prints is no answer
     seed, variant, bound = facts
     known = load_scenarios(load_settings(), problems=[])
     subject = Subject(known[scenario], seed, variant, bound)  # type: ignore[arg-type]

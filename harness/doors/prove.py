@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.campaign import Interrupt
 from harness.confirmation import finding_of, smaller, versions
 from harness.doors import output
+from harness.doors.jobs import crew_size
 from harness.doors.keeper import Keeper
 from harness.doors.output import say, tell, wants_ascii
 from harness.doors.progress import Progress
@@ -52,12 +53,11 @@ _CODES = {HELD: 0, VIOLATED: 1, SPENT: 5}
 
 def prove_command(options: Namespace) -> int:
     """Prove one scenario; returns the exit code."""
-    if options.jobs < 1:
-        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
     if options.schedules is not None and options.schedules < 1:
         raise UsageError(f"--schedules must be 1 or more, not {options.schedules}")
     if options.shrink_budget < 0:
         raise UsageError(f"--shrink-budget must be 0 or more, not {options.shrink_budget}")
+    jobs = crew_size(options.jobs, schedules=options.schedules)
     settings, problems = load_settings(), list[str]()
     scenario = named(options.scenario, load_scenarios(settings, problems=problems), problems)
     root = settings.folder / store.ROOT
@@ -79,7 +79,7 @@ def prove_command(options: Namespace) -> int:
         stack.enter_context(interrupt.caught())
         stack.callback(progress.end)
         stack.enter_context(_trusting(file))
-        crew = stack.enter_context(Jobs(options.jobs, interrupt)) if options.jobs > 1 else Alone
+        crew = stack.enter_context(Jobs(jobs, interrupt)) if jobs > 1 else Alone
         proof = prove(
             subject,
             Budget(options.schedules, _limit_s(options.time_limit)),

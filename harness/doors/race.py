@@ -139,7 +139,7 @@ def replay_race(race: Race, settings: Settings, target: Finding | Schedule) -> T
         "race_scenario": target.scenario,
         "race_outcome": first,
         "race_token": target.token,
-        "race_summary": f"{target.scenario}: {first}",
+        "race_summary": ". ".join(filter(None, (f"{target.scenario}: {first}", done.suspect))),
     }
     if done.finding is not None:
         properties |= _of_findings([done.finding])

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from harness.campaign import finding_of
 from harness.doors.keeper import Keeper
-from harness.doors.wordings import diverged, finding_report, not_deterministic
+from harness.doors.wordings import diverged, finding_report, hashes_suspected, not_deterministic
 from harness.engine import Run, campaign
 from harness.findings import store
 from harness.findings.finding import Constraint, Finding
 from harness.findings.reasons import step_text
+from harness.findings.wording import wrapped
 from harness.repeat import same_twice
 from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
 from harness.scenario import Scenario
@@ -24,13 +25,17 @@ from harness.schedule.choices import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """What became of it: the exit code, the report if there is one, and the verdict in short."""
+    """What became of it: the exit code, the report if there is one, and the verdict in short.
+
+    ``suspect`` is why it may not be what was recorded, other than by a change of the code.
+    """
 
     code: int
     report: str = ""
     verdict: str = ""
     finding: Finding | None = None
     run: Run | None = None
+    suspect: str = ""
 
 
 def rerun(
@@ -59,12 +64,17 @@ def rerun(
             return Rerun(3, "", verdict)
         return Rerun(3, not_deterministic(difference, run.token, ascii=ascii), verdict)
     if done.outcome != STILL_FAILS:
-        return Rerun(0, "", _verdict(done, times), run=run)
+        suspect = hashes_suspected(recorded)
+        verdict = "\n".join([_verdict(done, times), *wrapped(suspect, 80, indent="    ")])
+        return Rerun(0, "", verdict, run=run, suspect=suspect)
     reason = recorded.constraints if recorded is not None and done.by_constraints else ()
     found, warnings = _still_failing(run, recorded if done.exact else None, reason, root)
+    verdict = _verdict(done, times)
+    if not (done.exact and done.same_bug) and (suspect := hashes_suspected(recorded)):
+        verdict = "\n".join([verdict, *wrapped(suspect, 80, indent="    ")])
     text = finding_report(found, ascii=ascii, test_id=test_id)
     text += "".join(f"\nWARNING  {warning}\n" for warning in warnings)
-    return Rerun(1, text, _verdict(done, times), found, run)
+    return Rerun(1, text, verdict, found, run)
 
 
 def _still_failing(

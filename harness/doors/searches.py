@@ -13,6 +13,7 @@ from harness.campaign import Plan, versions
 from harness.doors import output
 from harness.doors.endurance import Endurance
 from harness.doors.gate import Result, exit_code, plan_of
+from harness.doors.jobs import crew_size
 from harness.doors.output import tell, wants_ascii
 from harness.doors.passage import pass_through, search
 from harness.doors.progress import Progress
@@ -71,8 +72,7 @@ def _order_of(options: Namespace, *, endless: bool, live: bool = False) -> _Orde
     settings = load_settings()
     flags = {name: getattr(options, name) for name in _FLAGS if hasattr(options, name)}
     profile = settings.profile(options.profile, flags=flags)
-    if options.jobs < 1:
-        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}")
+    jobs = crew_size(options.jobs, schedules=None if endless else profile.schedules)
     chosen = _chosen(options.scenarios, settings, live=live)
     for each in chosen:
         if live and each.stage is None:
@@ -104,7 +104,7 @@ def _order_of(options: Namespace, *, endless: bool, live: bool = False) -> _Orde
         seed=seed,
         form=output.format_of(options.format),
         ascii=wants_ascii(options.ascii),
-        jobs=options.jobs,
+        jobs=jobs,
     )
 
 
@@ -173,7 +173,7 @@ def fuzz_command(options: Namespace) -> int:
     try:
         results = pass_through(
             gates,
-            jobs=options.jobs,
+            jobs=order.jobs,
             time_limit_s=profile.time_limit_s,
             on_progress=progress.update,
         )

@@ -10,12 +10,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from harness.campaign import versions
+from harness.confirmation import hash_seed
 from harness.coverage import matrix_of, nested
 from harness.doors.gate import MISUSED, NOT_JUDGED, NOTHING_RAN, Result
 from harness.doors.regressions import IS_BACK, OF_SEVERAL
 from harness.errors import closest
 from harness.findings import outcomes
-from harness.findings.finding import Finding, Violation
+from harness.findings.finding import HASH_SEED, Finding, Violation
 from harness.findings.matrix import render_matrix
 from harness.findings.report import render_text
 from harness.findings.serial import encode
@@ -156,6 +157,21 @@ def not_judged(message: str, *, misused: bool = False) -> str:
     return "\n".join([*lines, *(_INDENT + command for command in commands)]) + "\n"
 
 
+def hashes_suspected(finding: Finding | None) -> str:
+    """That a finding comes from a process that hashed strings otherwise; empty if it did not."""
+    recorded = finding.versions.get(HASH_SEED, "") if finding else ""
+    now = hash_seed()
+    if not recorded or recorded == now != "random":
+        return ""
+    made = "a random PYTHONHASHSEED" if recorded == "random" else f"PYTHONHASHSEED={recorded}"
+    here = "it is random here, too" if recorded == now else f"here it is {now}"
+    fixed = "0" if recorded == "random" else recorded
+    return (
+        f"first suspect: made under {made}, {here}; if hash() or the order of a set of strings "
+        f"matters, search and replay under one: PYTHONHASHSEED={fixed} pytest ..."
+    )
+
+
 def diverged(replayed: Replayed, finding: Finding | None, *, ascii: bool = False) -> str:
     """Which choice no longer fits, and what changed since it was recorded."""
     misfit = replayed.misfit
@@ -170,6 +186,7 @@ def diverged(replayed: Replayed, finding: Finding | None, *, ascii: bool = False
             recorded_with=f"git {recorded}" if recorded else "",
             now=versions().get("git", ""),
             changed=_changed_since(recorded.partition("+")[0]),
+            suspect=hashes_suspected(finding),
         ),
         ascii=ascii,
     )

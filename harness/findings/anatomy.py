@@ -9,7 +9,7 @@ import shlex
 from pathlib import PurePosixPath
 
 from harness.findings.aftermath import lost, worst
-from harness.findings.finding import ONE_MINIMAL, Counterfactual, Finding, Violation
+from harness.findings.finding import HASH_SEED, ONE_MINIMAL, Counterfactual, Finding, Violation
 from harness.findings.wording import (
     column_of,
     columns,
@@ -219,7 +219,7 @@ def _size(before: int, after: int, noun: str) -> str:
 
 def _versions(finding: Finding) -> list[str]:
     names = [name for name in _VERSIONS if name in finding.versions]
-    names += sorted(set(finding.versions) - set(names))
+    names += sorted(set(finding.versions) - {*names, HASH_SEED})
     return [f"{name} {one_line(finding.versions[name])}" for name in names]
 
 

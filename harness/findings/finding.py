@@ -19,6 +19,8 @@ SENDS = "sends "
 
 #: The version of the file format that this code writes.
 FORMAT = 1
+#: Under what name ``versions`` keep how strings were hashed: a seed, or ``random``.
+HASH_SEED = "hash seed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ MORE_WORK = "add steps to the workload, move the fault, or try more schedules"
 _HEADING_WIDTH = 20
 
 USUAL_CAUSES = (
-    "iterating a set",
-    "hash()",
+    "iterating a set (of objects; of strings, from one process to the next)",
+    "hash() or id() in a key",
+    "a counter or cache of a module that survives a run",
+    "a clock or os.urandom bound at import (in a class, a default argument)",
     "wall clock",
     "global random",
-    "id() in a key",
 )
 
 
@@ -46,7 +47,10 @@ class NotDeterministic:
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """A recorded schedule no longer fits: ``wanted`` should run at ``step``, only ``able`` can."""
+    """A recorded schedule no longer fits: ``wanted`` should run at ``step``, only ``able`` can.
+
+    ``suspect`` is the likeliest cause, if it is not the code that has changed.
+    """
 
     token: str
     step: int
@@ -55,6 +59,7 @@ class Diverged:
     recorded_with: str = ""
     now: str = ""
     changed: tuple[str, ...] = ()
+    suspect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,7 @@ def render_diverged(outcome: Diverged, *, ascii: bool = False, width: int = WIDT
     if outcome.recorded_with:
         now = outcome.now or "an unknown version"
         lines.append(f"recorded with {outcome.recorded_with}, now {now}{changed}")
+    lines += [outcome.suspect] if outcome.suspect else []
     lines += ["continue first-in-first-out from here:", *_again(outcome.token, "--continue")]
     return _page(lines, ascii=ascii, width=width)
 

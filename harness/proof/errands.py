@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from harness.errors import RefusedError, UntrustworthyError
@@ -95,7 +95,8 @@ def not_deterministic() -> str:
     """What to do about a target that does not do the same twice."""
     return (
         "the target is not deterministic, and nothing is proved. Usual causes: state that outlives "
-        "a run (a global, a cache), iterating over a set, hash() or id() in a key, the wall clock"
+        "a run (a global, a cache), iterating over a set, hash() or id() in a key, the wall clock, "
+        "a clock or os.urandom bound at import (in a class, a default argument)"
     )
 
 
@@ -147,7 +148,8 @@ class _Passage:
                 witness.end()
             if judge.violations:
                 ending = VIOLATED if ending != ASLEEP else ending
-            return Observation(
+            seen = len(judge.violations)
+            made = Observation(
                 self.errand.number,
                 tuple(self.steps),
                 ending,
@@ -159,6 +161,11 @@ class _Passage:
                 witness.overlapped,
                 self.width,
             )
+        late = tuple(each.invariant for each in judge.violations[seen:])
+        # Only now it is known who would never have ended.
+        return (
+            replace(made, ending=VIOLATED, violations=late) if late and ending == COMPLETE else made
+        )
 
     def _drive(self, witness: Watched) -> tuple[str, tuple[tuple[int, int], ...]]:
         prefix = self.errand.prefix

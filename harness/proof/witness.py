@@ -28,7 +28,7 @@ from harness.schedule.choices import (
 from harness.schedule.lanes import Lane, TaskOption
 from harness.schedule.operations import Idle, Operation
 from harness.schedule.simulation import Ending, Limits, Simulation
-from harness.simulated import judge_ending
+from harness.simulated import endless_lanes, judge_ending
 from harness.world.world import World
 
 
@@ -65,6 +65,7 @@ class Witness:
     def __exit__(self, *exception: object) -> None:
         self.simulation.touched = None
         self.simulation.__exit__(*exception)
+        self.world.judge.violations += endless_lanes(self.simulation)
 
     def _finished(self, lane: Lane) -> None:
         self.simulation.touches(f"lane/{lane.name}")

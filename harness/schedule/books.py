@@ -6,6 +6,7 @@ Nothing here decides what happens next.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ from harness.schedule.timers import VirtualClock
 
 if TYPE_CHECKING:
     from harness.schedule.choices import Option
+    from harness.schedule.kernel import Task
     from harness.schedule.operations import Fault, Operation
+    from harness.schedule.unwinding import Swallowed
 
 _NO_LANE = Lane("harness")
 _NEMESIS = Lane("nemesis")
@@ -63,6 +66,8 @@ class Books:
         "_random_of",
         "acting",
         "applied",
+        "cleaned",
+        "cleaning",
         "clock",
         "ending",
         "history",
@@ -70,6 +75,7 @@ class Books:
         "running_task",
         "seed",
         "steps",
+        "swallowed",
         "touched",
         "unwinding",
     )
@@ -86,6 +92,11 @@ class Books:
         self.acting: Operation | Fault | None = None
         #: The verdict is spoken: tasks that still run are only cleaning up.
         self.unwinding = False
+        #: Which of them does at this moment, and how many steps of that there were.
+        self.cleaning: Task | None = None
+        self.cleaned = 0
+        #: The lanes that went on nevertheless, and where.
+        self.swallowed: Sequence[Swallowed] = ()
         self._random_of: dict[str, random.Random] = {}
         #: What the step that goes on has touched so far, for whoever wants to know; else nothing.
         self.touched: list[tuple[str, str]] | None = None

@@ -9,12 +9,12 @@ find bugs that do not exist.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import types
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import sniffio
@@ -30,6 +30,7 @@ from trio._core._traps import (
 from trio.abc import Clock, Instrument
 
 from harness.errors import RefusedError, UnsupportedTrioError
+from harness.schedule.standins import NoInputOutput, Wakeup
 
 #: Every minor version of trio in this range passes the conformance tests.
 OLDEST_TRIO, NEWEST_TRIO = (0, 27), (0, 35)
@@ -97,52 +98,6 @@ class Deadlines(Protocol):
         """The earliest one; infinity without any."""
 
 
-class _NoInputOutput:
-    """Stands where trio's I/O manager stood, and says what to use instead."""
-
-    def __getattr__(self, name: str) -> Any:
-        sys.audit("trio.input_output", name)
-        raise RefusedError(
-            f"the target asked trio for real input or output ({name}) inside a run; "
-            "hand it a port of the world instead: network, disk, database or object store"
-        )
-
-    def statistics(self) -> SimpleNamespace:
-        """What ``trio.lowlevel.current_statistics`` says about input and output."""
-        return SimpleNamespace(backend="simulated")
-
-    def close(self) -> None:
-        """Nothing was ever opened."""
-
-
-class _Wakeup:
-    """In-memory stand-in for the socket pair by which other threads wake trio."""
-
-    def __init__(self) -> None:
-        self.waiting: Task | None = None
-        self.woken = False
-
-    async def wait_woken(self) -> None:
-        if not self.woken:
-            self.waiting = trio.lowlevel.current_task()
-
-            def abort(_: object) -> trio.lowlevel.Abort:
-                self.waiting = None
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        self.woken = False
-
-    def wakeup_thread_and_signal_safe(self) -> None:
-        self.woken = True
-        if self.waiting is not None:
-            task, self.waiting = self.waiting, None
-            trio.lowlevel.reschedule(task)
-
-    def close(self) -> None:
-        """Nothing was ever opened."""
-
-
 def _refuse_nesting() -> None:
     if "runner" in _CONTEXT.__dict__:
         raise RefusedError(
@@ -151,17 +106,23 @@ def _refuse_nesting() -> None:
         )
 
 
-def close_coroutine(coroutine: Any) -> None:
-    """Close a coroutine that may go on awaiting while it is closed; keep it when it never ends."""
-    for _ in range(_CLOSINGS_MAX):
-        try:
-            coroutine.close()
-        except RuntimeError:
-            continue
-        except BaseException:
-            return  # the verdict is spoken; nobody wants to hear it
-        return
-    _undead.append(coroutine)
+def hears_cancelled(task: Task) -> bool:
+    """Whether the next step of a task begins with a ``Cancelled``."""
+    said = task._next_send
+    return isinstance(said, Error) and isinstance(said.error, trio.Cancelled)
+
+
+def is_cancelled(task: Task) -> bool:
+    """Whether a scope round a task is cancelled, and no shield is between them."""
+    return task.coro.cr_frame is not None and task._cancel_status.effectively_cancelled
+
+
+def _innermost(coroutine: Any) -> Any:
+    """The coroutine that this one awaits in the end, of those that have not ended."""
+    inner = coroutine
+    while isinstance(inner, types.CoroutineType) and inner.cr_frame is not None:
+        coroutine, inner = inner, inner.cr_await
+    return coroutine
 
 
 class _AuditedThreads:
@@ -185,7 +146,7 @@ AUDITED_THREADS = (trio_threads, "THREAD_CACHE", _AuditedThreads(trio_threads.TH
 #: Kernels that nobody has disposed of. Garbage collection must not find them: it would close the
 #: tasks of trio in any order, with an error message for each.
 _undisposed: set[Kernel] = set()
-_undead: list[object] = []
+#: How often a task may go on awaiting while it is closed.
 _CLOSINGS_MAX = 100
 
 
@@ -219,8 +180,8 @@ class Kernel:
         self.hooks = tuple(sys.get_asyncgen_hooks())
         sys.set_asyncgen_hooks(*hooks)
         del _CONTEXT.runner
-        runner.io_manager = _NoInputOutput()
-        runner.entry_queue.wakeup = _Wakeup()
+        runner.io_manager = NoInputOutput()
+        runner.entry_queue.wakeup = Wakeup()
         runner.runq = ready
         runner.deadlines = deadlines
         self.runner = runner
@@ -368,13 +329,40 @@ class Kernel:
         for key in [key for key, task in waiting.items() if task in tasks]:
             self.runner.reschedule(waiting.pop(key))
 
-    def dispose(self) -> None:
-        """Close every task that is left, innermost first, and forget the kernel for good."""
+    def dispose(self, told: Callable[[Task], object] = id) -> None:
+        """Close every task that is left, innermost first, and forget the kernel for good.
+
+        ``told`` hears of each before.
+        """
         for task in sorted(self.runner.tasks, key=attrgetter("_counter"), reverse=True):
-            close_coroutine(task.coro)
+            told(task)
+            if not self._close(task):
+                # Python closes what is garbage, also when it exits, and then hears of no end: one
+                # reference too many, which is nobody's, keeps it from ever becoming that.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.coro))
             for nursery in task._child_nurseries:
                 nursery._children.clear()
         _undisposed.discard(self)
+
+    def _close(self, task: Task) -> bool:
+        """Close a task, which may go on awaiting meanwhile; whether it ended."""
+        # Without a current task whatever it awaits would raise at once; a loop would never yield.
+        _CONTEXT.task = task
+        refused = 0
+        try:
+            while task.coro.cr_frame is not None and refused < _CLOSINGS_MAX:
+                try:
+                    # From inside out: what its outer part has given up would close as garbage.
+                    _innermost(task.coro).close()
+                except RuntimeError:
+                    refused += 1
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:
+                    pass  # the verdict is spoken; nobody wants to hear it
+            return task.coro.cr_frame is None
+        finally:
+            del _CONTEXT.task
 
     @property
     def tasks_alive(self) -> int:

@@ -96,6 +96,8 @@ class Requests(Books, ABC):
         something durable or public.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self.unwinding:  # it is refused below, and who tries again must not block the end
+            await trio.lowlevel.cancel_shielded_checkpoint()
         owner = self.tasks[trio.lowlevel.current_task()]
         operation = self._issue(
             name,

@@ -5,8 +5,10 @@ Inside a run the global ``random``, ``os.urandom``, ``uuid``, ``secrets``, ``tim
 refused through Python's audit hooks, with an error that says what to use instead. Outside a run,
 between two steps included, everything is as it was.
 
-Not closed: ``from time import monotonic`` (or ``perf_counter``, or ``sleep`` before Python 3.13)
-that was executed before the run keeps the real function; ``from time import time`` is virtual too.
+A module that has bound one of these names for itself (``from time import sleep``) gets the other
+function for as long as runs go on. Not closed: what keeps the real function elsewhere, in a class,
+a closure or a default argument; ``threading.Lock.acquire`` and ``queue.SimpleQueue.get``, which
+block inside of C.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Collection, Mapping
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
 import time_machine
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 #: The real clock, for the harness itself.
 real_monotonic = time.monotonic
 
+_USE_EVENTS = "await a trio.Event, a trio.Condition or a memory channel instead"
 _USE_TASKS = "start tasks in a trio nursery instead (nursery.start_soon)"
 _USE_NETWORK = "hand the target a network port of the world instead"
 _USE_SERVICE = "run it as a service lane of the world instead"
@@ -41,13 +46,14 @@ _USE_DISK = "hand the target a disk, database or object store of the world inste
 _REMEDIES = {
     "_thread.start_new_thread": ("a thread", _USE_TASKS),
     "time.sleep": ("real sleeping (time.sleep)", "await trio.sleep instead; it costs no real time"),
+    "threading.wait": ("blocking (an Event, a Condition or a Queue of threads)", _USE_EVENTS),
     "os.fork": ("a new process", _USE_SERVICE),
     "os.forkpty": ("a new process", _USE_SERVICE),
     "os.exec": ("a new process", _USE_SERVICE),
     "os.posix_spawn": ("a new process", _USE_SERVICE),
     "os.spawn": ("a new process", _USE_SERVICE),
     "os.system": ("a new process", _USE_SERVICE),
-    "subprocess.Popen": ("a new process", _USE_SERVICE),
+    "subprocess.Popen": ("a subprocess", _USE_SERVICE),
     "trio.input_output": ("real input or output of trio", _USE_NETWORK),
     "sqlite3.connect": ("a real database", _USE_DISK),
     "open": ("a file", _USE_DISK),
@@ -76,6 +82,10 @@ _READERS = (
     "faker",
 )
 
+_READS = ("open", "os.listdir", "os.scandir")
+#: They use a thread to start a process.
+_SPAWNERS = ("trio._subprocess", "subprocess")
+
 _active: list[Simulation] = []
 
 
@@ -85,8 +95,10 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     simulation = _active[-1]
     if simulation.running_task is None or threading.get_ident() != simulation.world.thread:
         return
-    if event.startswith(("open", "os.listdir", "os.scandir")) and _python_reads(sys._getframe(1)):
+    if event in _READS and _on_behalf_of(sys._getframe(1), _READERS):
         return
+    if event == "_thread.start_new_thread" and _on_behalf_of(sys._getframe(1), _SPAWNERS):
+        event = "subprocess.Popen"
     what, remedy = _REMEDIES[event]
     detail = f" {arguments[0]!r}" if event == "open" else ""
     error = RefusedError(
@@ -97,12 +109,13 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     raise error
 
 
-def _python_reads(frame: FrameType | None) -> bool:
+def _on_behalf_of(frame: FrameType | None, modules: Collection[str]) -> bool:
+    """Whether one of these modules or packages is what the running step has called."""
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] in _READERS:
+        if module in modules or module.partition(".")[0] in modules:
             return True
-        if module == "harness.schedule.kernel":
+        if module == "harness.schedule.kernel" and frame.f_code.co_name == "advance":
             return False  # what called the simulation is not what the step asked for
         frame = frame.f_back
     return False
@@ -137,10 +150,17 @@ def _sleep(seconds: float, /) -> None:
     _real_sleep(seconds)
 
 
+def _wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+    if timeout is None or timeout > 0:
+        sys.audit("threading.wait", timeout)
+    return _real_wait(condition, timeout)
+
+
 # Python announces threads to audit hooks only since 3.12, and sleep since 3.13.
 _real_start_thread = threading.Thread.start
 _real_start_new_thread = _thread.start_new_thread
 _real_sleep = time.sleep
+_real_wait = threading.Condition.wait
 _real_urandom = os.urandom
 _FIXED_NODE = 0x0200_0000_0001
 _PATCHES: tuple[tuple[Any, str, Any], ...] = (
@@ -154,8 +174,60 @@ _PATCHES: tuple[tuple[Any, str, Any], ...] = (
     (threading.Thread, "start", _start_thread),
     (_thread, "start_new_thread", _start_new_thread),
     (time, "sleep", _sleep),
+    (threading.Condition, "wait", _wait),
     AUDITED_THREADS,
 )
+#: What a module may have bound for itself, and what it gets instead.
+_BOUND: Mapping[Any, Any] = {
+    getattr(module, name): substitute
+    for module, name, substitute in _PATCHES
+    if module in (time, os)
+}
+#: They need the real functions, or belong to who runs the tests.
+_OURS = frozenset(
+    {"harness", "trio", "time_machine", "pytest", "_pytest", "pluggy", "xdist", "hypothesis"}
+)
+
+
+class _Bindings:
+    """The modules that have bound a function of the real world for themselves."""
+
+    def __init__(self) -> None:
+        self._looked_at: dict[str, Any] = {}
+        self._newest: tuple[int, Any] = (0, None)
+        self._found: list[tuple[dict[str, Any], str, Any]] = []
+
+    def replace(self) -> None:
+        """Give them the other functions."""
+        newest = len(sys.modules), sys.modules[next(reversed(sys.modules))]
+        if newest != self._newest:
+            self._newest = newest
+            self._look()
+        for names, name, original in self._found:
+            if names.get(name) is original:
+                names[name] = _BOUND[original]
+
+    def restore(self) -> None:
+        """Give them back what they had."""
+        for names, name, original in self._found:
+            if names.get(name) is _BOUND[original]:
+                names[name] = original
+
+    def _look(self) -> None:
+        """Look at every module that is new."""
+        for name, module in list(sys.modules.items()):
+            if self._looked_at.get(name) is module:
+                continue
+            self._looked_at[name] = module
+            root = name.partition(".")[0]
+            if root in _OURS or root in sys.stdlib_module_names:
+                continue
+            names = getattr(module, "__dict__", {})
+            self._found += [
+                (names, bound, value)
+                for bound, value in list(names.items())
+                if isinstance(value, BuiltinFunctionType) and value in _BOUND
+            ]
 
 
 class Walls:
@@ -169,6 +241,7 @@ class Walls:
         self._travel = time_machine.travel(0, tick=False)
         self._traveller: time_machine.Traveller | None = None
         self._at_s: float | None = None
+        self._bindings = _Bindings()
 
     def __enter__(self) -> None:
         self._depth += 1
@@ -181,6 +254,7 @@ class Walls:
         self._originals = tuple(getattr(module, name) for module, name, _ in _PATCHES)
         for module, name, substitute in _PATCHES:
             setattr(module, name, substitute)
+        self._bindings.replace()
         self._travel = time_machine.travel(0, tick=False)
         self._traveller = self._travel.start()
         self._at_s = None
@@ -192,6 +266,7 @@ class Walls:
         self._travel.stop()
         for (module, name, _), original in zip(_PATCHES, self._originals, strict=True):
             setattr(module, name, original)
+        self._bindings.restore()
         random.setstate(self._random_state)
 
     def go_to(self, at_s: float) -> None:

@@ -23,7 +23,7 @@ from harness.schedule.lanes import Inbox, Lane, TaskOption
 from harness.schedule.operations import Idle
 from harness.schedule.requests import Requests
 from harness.schedule.timers import Timers
-from harness.schedule.unwinding import cancel_all
+from harness.schedule.unwinding import unwind
 
 __all__ = ("Ending", "Limits", "Simulation")
 
@@ -359,8 +359,15 @@ class Simulation(Requests):
 
     def overrun(self) -> None:
         """The watchdog is about to strike the running step down; the target may swallow that."""
-        if (running := self.running_task) is not None:
-            self._end("never yields", running.label)
+        if self.running_task is not None:
+            self._end("never yields", self.running_task.label)
+        elif self.cleaning is not None:
+            self._end("never yields", f"{self.label_of(self.cleaning)}, which was cancelled")
+
+    def watch(self, task: Task) -> None:
+        """Let the watchdog look at a task that is about to clean up after the verdict."""
+        self.cleaning = task
+        self.cleaned += 1
 
     def refuse(self, error: RefusedError) -> None:
         """The target reached for the real world: the run cannot be judged."""
@@ -384,12 +391,10 @@ class Simulation(Requests):
 
     def _unwind(self) -> None:
         """After the verdict: cancel what is left and let it finish; nothing takes effect now."""
-        if self.ending is None:
-            self.ending = Ending("left")
+        self.ending = self.ending or Ending("left")
         clean = all(lane.finished for lane in self.lanes.values()) and not self.arrivals
-        if not clean:
-            clean = cancel_all(self)
-        if clean and self.kernel.tasks_alive == IDLE_TASKS:
-            _spare.append(self.kernel)
-        else:
-            self.kernel.dispose()
+        if clean or unwind(self):
+            if self.kernel.tasks_alive == IDLE_TASKS:
+                _spare.append(self.kernel)
+            else:
+                self.kernel.dispose()

@@ -18,6 +18,7 @@ from harness.schedule.choices import Footprint, Option
 #: The rules that every scenario has, in the words of a report.
 STUCK = "When no lane can run and no timer is pending, nothing will ever happen again."
 LIMITED = "A run ends; one that goes on for ever makes no progress that anybody would see."
+ENDLESS = "A task that is cancelled ends; one that goes on keeps its process from ever stopping."
 LANE_FAILS = "A service or client that dies of an error of its own stops doing its job."
 
 

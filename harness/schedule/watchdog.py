@@ -25,6 +25,9 @@ _real_monotonic = time.monotonic
 _wake = threading.Event()
 #: How often the watchdog looks, in seconds, and how often at least while a step may run.
 _LOOKS_S, _LOOKS_MIN = 0.25, 4
+#: How often it strikes, in seconds: a loop that catches everything ends only when it is struck
+#: between two rounds.
+_STRIKES_S = 0.02
 
 
 class _Watchdog:
@@ -84,14 +87,16 @@ def _watch(active: Callable[[], Simulation | None]) -> None:
         limit = simulation.limits.step_wall_s if simulation else 10.0
         del simulation  # a thread that waits must not keep a finished run alive
         due_s = min(_LOOKS_S, limit / _LOOKS_MIN) if limit else _LOOKS_S
+        if limit and ran_s > limit:
+            due_s = min(due_s, _STRIKES_S)
         _wake.wait(due_s)
         simulation = active()
-        if simulation is None or not limit or simulation.running_task is None:
-            seen = (None, -1)
+        if simulation is None or not limit or not (simulation.running_task or simulation.cleaning):
+            seen, ran_s = (None, -1), 0.0
             continue
         thread = simulation.world.thread
         more_s = meter.look(_real_monotonic(), waited_for_processor_s(thread), due_s=due_s)
-        current = (weakref.ref(simulation), simulation.steps)
+        current = (weakref.ref(simulation), simulation.steps + simulation.cleaned)
         if current != seen:
             seen, ran_s = current, 0.0
             continue
@@ -101,5 +106,4 @@ def _watch(active: Callable[[], Simulation | None]) -> None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread), ctypes.py_object(StepNeverYieldsError)
             )
-            seen = (None, -1)
         del simulation

@@ -11,9 +11,11 @@ import pytest
 from harness.campaign import Plan
 from harness.doors.endurance import Endurance
 from harness.doors.gate import NOT_JUDGED, VIOLATED
+from harness.doors.jobs import crew_size
 from harness.doors.passage import pass_through
 from harness.doors.registry import load_scenarios
 from harness.settings import load_settings
+from harness.trial import GENERATION
 from tests.benchmarks.endurance import torn
 from tests.doors.projects import Project
 from tests.doors.test_endurance import ORDERS
@@ -93,3 +95,40 @@ def test_a_long_search_goes_on_with_the_workers_that_are_left(project: Project) 
     assert arrivals.statistics.schedules == 110
     assert len(project.findings()) == len(arrivals.findings) >= 5
     assert torn(project.folder) == []
+
+
+def test_no_process_starts_that_would_find_nothing_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert crew_size(4, schedules=50) == 4
+    assert capsys.readouterr().err == ""
+    assert crew_size(100_000, schedules=3) == 3
+    assert "--jobs 100000: more than 3 would find nothing to do here, so 3 start" in (
+        capsys.readouterr().err
+    )
+    assert crew_size(100_000) == 8
+    monkeypatch.setattr("os.cpu_count", lambda: 128)
+    assert crew_size(100_000) == GENERATION
+
+
+#: A target that prints, when it is imported and when it runs.
+PRINTS = """
+from harness import scenario
+
+print("imported")
+
+@scenario
+async def prints(world):
+    print("runs")
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_a_target_prints_is_no_answer(project: Project, jobs: str) -> None:
+    (project.folder / "ledgers.py").write_text(PRINTS)
+    done = project.type(
+        "changeover", "run", "prints", "--schedules", "4", "--jobs", jobs, "--format", "json"
+    )
+    assert json.loads(done.stdout)["results"][0]["scenario"] == "prints", done.stdout
+    assert {"imported", "runs"} <= set(done.stderr.split())

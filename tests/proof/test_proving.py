@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -291,3 +292,20 @@ async def times_out(world: World) -> None:
 )
 def test_when_time_may_pass_is_the_bound(bound: str, verdict: str) -> None:
     assert prove(subject(times_out, bound), NO_LIMIT).verdict == verdict
+
+
+async def endless(world: World) -> None:
+    """A service that tries again whatever happens."""
+
+    async def serve() -> None:
+        while True:
+            with suppress(BaseException):
+                await trio.sleep(1)
+
+    world.simulation.spawn("service", serve, incarnation=1)
+    await trio.sleep(0.5)
+
+
+def test_who_swallows_cancelled_breaks_a_rule() -> None:
+    proof = prove(subject(endless), NO_LIMIT)
+    assert (proof.verdict, proof.tally.runs) == (VIOLATED, 1)

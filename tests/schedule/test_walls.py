@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import os
+import queue
 import socket
 import sqlite3
 import subprocess
@@ -13,7 +14,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from os import urandom as bound_urandom
 from pathlib import Path
+from time import perf_counter as bound_perf_counter
+from time import sleep as bound_sleep
 
 import pytest
 import trio
@@ -41,10 +45,17 @@ SYNCHRONOUS: dict[str, tuple[Callable[[], object], str, str]] = {
     "thread pool": (start_pool, "a thread", TASKS),
     "timer": (lambda: threading.Timer(1, int).start(), "a thread", TASKS),
     "sleep": (lambda: time.sleep(0.001), "time.sleep", "trio.sleep"),
+    "bound sleep": (lambda: bound_sleep(0.001), "time.sleep", "trio.sleep"),
+    "event": (lambda: threading.Event().wait(0.001), "blocking", "trio.Event"),
+    "queue": (lambda: queue.Queue[int]().get(timeout=0.001), "blocking", "memory channel"),
     "socket": (socket.socket, "a socket", NETWORK),
     "connection": (lambda: socket.create_connection(("127.0.0.1", 9)), "", NETWORK),
     "name": (lambda: socket.getaddrinfo("localhost", 80), "name resolution", NETWORK),
-    "process": (lambda: subprocess.run([sys.executable, "-V"], check=True), "process", SERVICE),
+    "process": (
+        lambda: subprocess.run([sys.executable, "-V"], check=True),
+        "a subprocess",
+        SERVICE,
+    ),
     "system": (lambda: os.system("true"), "a new process", SERVICE),
     "fork": (lambda: os.fork() or os._exit(0), "a new process", SERVICE),
     "spawn": (lambda: os.posix_spawn("/bin/true", ["true"], {}), "a new process", SERVICE),
@@ -58,7 +69,7 @@ ASYNCHRONOUS: dict[str, tuple[Callable[[], Awaitable[object]], str, str]] = {
     "trio thread": (lambda: trio.to_thread.run_sync(int), "a thread", TASKS),
     "trio file": (lambda: trio.open_file("a file"), "a thread", TASKS),
     "trio path": (lambda: trio.Path("a file").exists(), "a thread", TASKS),
-    "trio process": (lambda: trio.run_process(["true"]), "a thread", TASKS),
+    "trio process": (lambda: trio.run_process(["true"]), "a subprocess", SERVICE),
     "trio stream": (lambda: trio.open_tcp_stream("127.0.0.1", 9), "", NETWORK),
     "trio descriptor": (lambda: trio.lowlevel.wait_readable(0), "input or output", NETWORK),
 }
@@ -145,7 +156,9 @@ def test_other_threads_are_none_of_our_business(tmp_path: Path) -> None:
 
     async def program() -> bool:
         go.set()
-        return done.wait(10)
+        while not done.is_set():
+            pass
+        return True
 
     thread = threading.Thread(target=bystander)
     thread.start()
@@ -183,3 +196,17 @@ def test_a_broken_step_can_still_be_shown() -> None:
         raise AssertionError
 
     assert "json.loads" in result_of(program)
+
+
+async def look_at_what_was_bound() -> tuple[float, bytes]:
+    await trio.sleep(2)
+    return bound_perf_counter(), bound_urandom(4)
+
+
+def test_what_a_module_has_bound_is_virtual_inside_a_run_alone() -> None:
+    real = bound_perf_counter, bound_urandom, bound_sleep
+    first = result_of(look_at_what_was_bound)
+    assert first == result_of(look_at_what_was_bound)
+    assert first[0] == pytest.approx(2)
+    assert (bound_perf_counter, bound_urandom, bound_sleep) == real
+    assert bound_perf_counter is time.perf_counter
