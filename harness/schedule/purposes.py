@@ -29,8 +29,9 @@ def of_timer(task: Task, scope: trio.CancelScope, deadline_s: float) -> str:
     place = _place(frames)
     where = f" at {place}" if place else ""
     for frame in frames:
-        function = frame.f_code.co_name
-        if function == "sleep" and _waits_until(frames, deadline_s):
+        code = frame.f_code
+        trios = code.co_name == "sleep" and "/trio/" in code.co_filename
+        if trios and _waits_until(frames, deadline_s):
             return f"end of sleep ({frame.f_locals['seconds']:g} s){where}"
     if _waits_until(frames, deadline_s):
         return f"end of sleep until {round(deadline_s * 1000)} ms{where}"
