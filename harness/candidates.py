@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from harness.engine import Run
 from harness.findings.finding import Constraint, StepName
@@ -23,8 +24,8 @@ from harness.steps import Clocked
 GUESSES_MAX = 12
 #: How many choices are tried at other moments of the plain run, and at how many moments each.
 MOVED_MAX, ELSEWHERE_MAX = 3, 24
-#: At how many moments of the plain run each kind of fault is tried instead of all choices.
-FAULTS_MAX = 64
+#: At how many moments of the plain run one fault is tried instead of all choices.
+FAULTS_MAX = 100
 #: The lane of faults that could strike.
 NEMESIS = "nemesis"
 #: How far a choice is moved forward in a failing run, in steps: twice as far each time.
@@ -161,10 +162,15 @@ def one_fault(plain: Run) -> Iterator[Candidate]:
         for choice, label in enumerate(labels):
             if choice and lane_of(label) == NEMESIS and label.endswith(f" {actor}"):
                 places.setdefault(label, []).append(Deviation(step, choice))
-    for number in range(FAULTS_MAX):
-        for found in places.values():
-            if number < len(found):
-                yield numbered([found[spread(number, len(found))]])
+    longest = max(map(len, places.values()), default=0)
+    in_turn = (
+        found[spread(number, len(found))]
+        for number in range(longest)
+        for found in places.values()
+        if number < len(found)
+    )
+    for place in islice(in_turn, FAULTS_MAX):
+        yield numbered([place])
 
 
 def moved_forward(run: Run, recorded: Run) -> Iterator[Candidate]:
