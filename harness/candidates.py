@@ -152,7 +152,7 @@ def one_elsewhere(run: Run, plain: Run) -> Iterator[Candidate]:
 
 
 def one_fault(plain: Run) -> Iterator[Candidate]:
-    """One fault alone, of every kind there is, all over the first-in-first-out run.
+    """One restart or pause alone, of every kind, all over the first-in-first-out run.
 
     Whoever is struck is as far at all moments between two steps of its own: one of them will do.
     """

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from harness.schedule.simulation import Simulation
     from harness.world.coverage import Coverage
 
+#: The kind that restarts nothing: the process stands still for a while, and knows nothing of it.
+PAUSE = "pause"
 #: How a service can be restarted: power cut and start; drain, stop and start; start the next
 #: incarnation, wait until it is ready, then drain and stop the old one; or fail over: power cut
 #: while the next incarnation already boots. A ``power cut`` takes what the disks of the machine had
-#: not synced as well; a crash leaves that, as the end of a process leaves the page cache. A pause
-#: restarts nothing: the process stands still for a while, and knows nothing of it when it goes on.
-RESTART_KINDS = ("crash", "stop", "rolling", "failover", "power cut", "pause")
-PAUSE = RESTART_KINDS[-1]
-
+#: not synced as well; a crash leaves that, as the end of a process leaves the page cache.
+RESTART_KINDS = ("crash", "stop", "rolling", "failover", "power cut", PAUSE)
 #: The phase of an incarnation that stands still.
 PAUSED = "paused"
 
@@ -221,7 +220,12 @@ class Service:
         return "start" if last.incarnation > 1 and last._phase == "boot" else "stop"
 
     def pause(self, life: Life) -> None:
-        """Let an incarnation stand still, as a collection of garbage or a busy host does."""
+        """Let an incarnation stand still, as a collection of garbage or a busy host does.
+
+        Who stands still already goes on with the first one who lets it.
+        """
+        if life._phase == PAUSED:
+            return
         before, life.paused_in = life._phase, life._phase
         self.pauses += 1
         if life.lane is not None:

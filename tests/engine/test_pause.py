@@ -130,6 +130,21 @@ def test_who_never_says_that_it_is_ready_is_paused_once_at_a_time() -> None:
     assert not run_of(told(story)).violated
 
 
+def test_two_who_pause_one_process_leave_it_as_it_was() -> None:
+    async def story(world: World) -> None:
+        service = world.service("clockwork", ticking(world))
+        await service.ready()
+        for name, delay_s in (("short", 0.3), ("long", 0.6)):
+            world.start_client(name, partial(service.restart, "pause", delay_s=delay_s))
+        await trio.sleep(1)
+        assert service.lives[-1].phase == "ready"
+        assert (service.restarting, service.restartable, service.pauses) == (False, True, 1)
+
+    run = run_of(told(story))
+    assert not run.violated, run.violations
+    assert len(at_ms(run, "goes on")) == 1
+
+
 def test_everybody_waits_for_who_is_never_let_go_on() -> None:
     async def story(world: World) -> None:
         service = world.service("clockwork", ticking(world))
