@@ -152,16 +152,20 @@ def one_elsewhere(run: Run, plain: Run) -> Iterator[Candidate]:
 
 
 def one_fault(plain: Run) -> Iterator[Candidate]:
-    """One restart or pause alone, of every kind, all over the first-in-first-out run.
+    """One fault alone, of every kind, all over the first-in-first-out run.
 
-    Whoever is struck is as far at all moments between two steps of its own: one of them will do.
+    Whoever is struck is as far at all moments between two steps of its own, and a message that is
+    lost may as well be lost at once: one of these moments will do.
     """
     places: dict[str, list[Deviation]] = {}
     actors = ["", *(lane_of(label).partition("#")[0] for label in plain.taken)]
+    before: Sequence[str] = ()
     for step, (labels, actor) in enumerate(zip(plain.offered, actors, strict=False), 1):
         for choice, label in enumerate(labels):
-            if choice and lane_of(label) == NEMESIS and label.endswith(f" {actor}"):
+            moved = label.endswith(f" {actor}") or label not in before
+            if choice and moved and lane_of(label) == NEMESIS:
                 places.setdefault(label, []).append(Deviation(step, choice))
+        before = labels
     longest = max(map(len, places.values()), default=0)
     in_turn = (
         found[spread(number, len(found))]

@@ -20,6 +20,7 @@ from scenarios.recovery_premise import BTC, PRICES, VAULT
 from scenarios.recovery_world import RecoveringExchange
 from scenarios.rules.recovery import recovery_rules
 from target_stub.bugs import bugs_of
+from target_stub.chain import ADDRESS
 from target_stub.cloud import payouts
 from target_stub.cloud.fork_customer import Intent
 from target_stub.cloud.oracle_feed import sleep_until_multiple
@@ -63,30 +64,32 @@ MUST_REACH = (REOPENED, PAID)
 )
 async def recovery_drill(world: World) -> None:
     """An operator brings the exchange back while it, and everything it talks to, may crash."""
-    await drill(world)
+    await drill(RecoveringExchange(world))
 
 
 @scenario(
-    name="recovery-paused-bridge",
+    name="recovery-latecomers",
     faults=[
         restart("bridge", kinds=("pause",), delay_s=STILL_S),
         restart("operator", kinds=("crash",)),
     ],
     faults_max=2,
-    bugs=bugs_of("recovery-paused-bridge"),
+    bugs=bugs_of("recovery-latecomers"),
     time_max_s=120.0,
     stall_s=10.0,
     epoch_s=1_768_798_800.0,
     must_reach=MUST_REACH,
 )
-async def recovery_paused_bridge(world: World) -> None:
-    """The same with a bridge that stands still meanwhile, and goes on with what it had read."""
-    await drill(world)
-
-
-async def drill(world: World) -> None:
-    """What both of them tell."""
+async def recovery_latecomers(world: World) -> None:
+    """The same with a bridge that stands still meanwhile, and with answers that get lost."""
     exchange = RecoveringExchange(world)
+    exchange.network.allow(drop=(ADDRESS,))
+    await drill(exchange)
+
+
+async def drill(exchange: RecoveringExchange) -> None:
+    """What both of them tell."""
+    world = exchange.world
     world.add_invariants(*recovery_rules(exchange))
     await exchange.start()
     lanes = [

@@ -19,6 +19,8 @@ from target_stub.forks import Abandon, ForkingChain, ForkingNode, Journal, OnFor
 from target_stub.ports import Row
 
 SCENARIO = "recovery-drill"
+#: The drill in which a bridge stands still and answers get lost.
+LATECOMERS = "recovery-latecomers"
 
 
 class PaysUnderItsOwnName(Recovery):
@@ -235,7 +237,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         family="one of two copies rolled back",
         budget=400,
-        scenario="recovery-paused-bridge",
+        scenario=LATECOMERS,
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: LeavesTheBridgeOpen},
     ),
@@ -274,7 +276,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         family="in flight across a rollback",
         budget=200,
-        scenario=SCENARIO,
+        scenario=LATECOMERS,
         replaces={ForkingChain: TakesWhatIsUnderWay},
     ),
     "client_ids_forgotten": Bug(
@@ -286,7 +288,8 @@ BUGS: Mapping[str, Bug] = {
         ),
         family="executed twice on redelivery",
         budget=400,
-        scenario=SCENARIO,
+        scenario=LATECOMERS,
+        also=("accounts_end_at_their_counterfactual",),
         replaces={ForkingChain: ForgetsItsIds},
     ),
     "open_for_a_moment": Bug(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -244,3 +245,54 @@ def test_a_fault_is_tried_once_between_two_steps_of_whom_it_strikes() -> None:
     own = [number for number, label in enumerate(plain.taken, 2) if "holder#1: " in label]
     offered = [number for number in own if number <= len(plain.offered)]
     assert 0 < len(list(one_fault(plain))) <= len(offered) < len(plain.taken)
+
+
+async def asking_twice(world: World) -> None:
+    """Somebody asks again after a second, and what was done then is done again."""
+    network, done = world.network(), []
+    network.allow(drop=["ledger"])
+
+    async def serve(life: Life) -> None:
+        life.enter("ready")
+        async for request in network.listen("ledger"):
+            done.append(request.payload)
+            await request.reply("done")
+
+    world.service("ledger", serve)
+    await world.services["ledger"].ready()
+    for payment in ("rent", "food", "heat"):
+        with suppress(TimeoutError):
+            await network.call("ledger", "pay", payment, 1.0)
+            continue
+        await network.call("ledger", "pay", payment)
+
+    @world.invariant(at_end=True)
+    def nothing_is_paid_twice() -> None:
+        assert len(done) == len(set(done))
+
+
+def unheard() -> Chooser:
+    """First in first out, but the answers of the ledger take longer than anybody waits."""
+
+    def choose(options: Sequence[Option], step: int) -> int:
+        others = (i for i, each in enumerate(options) if "answer" not in each.label)
+        return next(others, 0)
+
+    return choose
+
+
+def test_answers_that_come_late_become_one_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrinking, "UNREADABLE", 1)
+    run = run_of(Scenario("asking-twice", asking_twice, stall_s=0.05), unheard())
+    assert run.violated and run.faults == 0 and len(run.deviations) > 1
+    small = shrinking._Shrinker(run, Budget(60, 60.0, lambda: False), ())
+    assert small.one_fault_instead()
+    assert [each.taken for each in small.best.deviations] == [
+        "nemesis: drop ledger#1: answer ledger.pay to main"
+    ]
+
+
+def test_a_message_is_lost_once_on_its_way() -> None:
+    plain = execute(Scenario("asking-twice", asking_twice), seed=1, recorded=True)
+    offered = sum(label.startswith("nemesis: drop") for labels in plain.offered for label in labels)
+    assert len(list(one_fault(plain))) == 6 <= offered

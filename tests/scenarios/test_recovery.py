@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from harness.engine import Run, execute
+from harness.schedule.choices import FAULT, Deviation
+from harness.schedule.fragments import by_labels
 from scenarios.recovery_drill import (
     MUST_REACH,
     STILL_S,
     recovery_drill,
-    recovery_paused_bridge,
+    recovery_latecomers,
 )
 from scenarios.recovery_table import main, markdown, plan_of, schedules
 from scenarios.rules.recovery import RULES
@@ -36,7 +38,7 @@ def restarts(run: Run, service: str) -> int:
 
 
 def test_every_rule_of_the_drill_has_a_bug_that_it_must_catch() -> None:
-    drills = (recovery_drill.name, recovery_paused_bridge.name)
+    drills = (recovery_drill.name, recovery_latecomers.name)
     planted = {bug.breaks for bug in BUGS.values() if bug.scenario in drills}
     assert planted == {rule.__name__ for rule in RULES}
 
@@ -63,15 +65,29 @@ def test_random_schedules_with_up_to_three_crashes_hold() -> None:
     assert min(crashed.values()) >= 1, crashed
 
 
-def test_a_bridge_may_stand_still_anywhere_and_is_not_accused() -> None:
-    stood_ms, taken = [], 0
-    for run in runs(seed=3, schedules=25, variant={}, scenario=recovery_paused_bridge):
+def test_a_bridge_may_stand_still_and_answers_get_lost_and_nobody_is_accused() -> None:
+    stood_ms, taken, lost = [], 0, Counter[str]()
+    for run in runs(seed=3, schedules=25, variant={}, scenario=recovery_latecomers):
         assert not run.violations, (run.token, run.violations)
         at_ms = [e.at_ms for e in run.history if e.operation in ("pause", "goes on")]
         stood_ms += [later - sooner for sooner, later in pairwise(at_ms)]
         taken += bool(at_ms)
+        lost.update(e.operation for e in run.history if e.operation.startswith("dropped: "))
     assert taken >= 5
+    assert lost
     assert max(stood_ms) >= STILL_S * 1000
+
+
+def test_a_customer_whose_answer_got_lost_asks_again_and_is_answered_once() -> None:
+    forgetful = recovery_latecomers.variant(bug="client_ids_forgotten")
+    answer = "nemesis: drop chain#1: answer chain.submit to maker"
+    lost = by_labels([Deviation(1, 1, taken=answer, kind=FAULT)])
+    clean = execute(recovery_latecomers, seed=1, clocked=lost)
+    assert clean.faults == 1
+    assert not clean.violations, clean.violations
+    broken = execute(recovery_latecomers, seed=1, clocked=lost, variant=forgetful)
+    assert broken.faults == 1
+    assert [each.invariant for each in broken.violations] == ["an_id_counts_on_one_fork"]
 
 
 def test_both_ways_out_are_reported_with_what_they_leave() -> None:
