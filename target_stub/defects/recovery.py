@@ -236,7 +236,7 @@ BUGS: Mapping[str, Bug] = {
             "bridged out; it was abandoned"
         ),
         family="one of two copies rolled back",
-        budget=400,
+        budget=500,
         scenario=LATECOMERS,
         also=("accounts_end_at_their_counterfactual",),
         replaces={Recovery: LeavesTheBridgeOpen},
