@@ -39,8 +39,8 @@ from harness.steps import Clocked
 
 #: A schedule with no more choices than this is small enough for the systematic part at once.
 FEW = 8
-#: More choices than this explain nothing to anybody.
-UNREADABLE = 100
+#: With more choices than this, leaving them out one by one comes to no end.
+UNREADABLE = 500
 #: How much smaller the next parts are that are left out, and of how many each is tried alone.
 FINER, ALONE_MAX = 4, 8
 #: Which share of the runs is spent on operations before choices are left out: one in so many.
