@@ -83,15 +83,15 @@ class Explainer(Experiments):
             going_on = self.left() and self.take_another_order()
 
     def by_timers(self, what: str) -> Sequence[Constraint]:
-        """For each that struck early: before what was due, or what it cut short; if they suffice.
+        """For each that struck early: before what it cut short, or what was due; if they suffice.
 
-        ``what`` is how their words begin. A call waits for another process to do what is due.
+        ``what`` is how their words begin. A call waits for what another process has to do first.
         """
-        early = [
-            Constraint(step.name, (what != TIMEOUT and step.cut_short or step.passed_over)[0])
-            for step in self.failing
-            if step.words.startswith(what)
-        ]
+        early: list[Constraint] = []
+        for step in self.failing:
+            if step.words.startswith(what):
+                own = () if what == TIMEOUT else step.cut_short
+                early.append(Constraint(step.name, (own or step.passed_over)[0]))
         return self.fewest(early) if early and self.breaks(early) else ()
 
     def still_true(self, sufficient: Sequence[Constraint]) -> Sequence[Constraint]:

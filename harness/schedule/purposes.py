@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import trio
+import trio._core._run as trio_run
 
 from harness.findings.finding import DEADLINE, TIMEOUT
 from harness.history import relative
@@ -45,7 +46,7 @@ def of_timer(task: Task, timer: TimerOption) -> str:
 
 def is_limited_by(task: Task, scope: trio.CancelScope) -> bool:
     """Whether what a task waits for ends with this scope."""
-    status = task._cancel_status
+    status: trio_run.CancelStatus | None = task._cancel_status
     while status is not None and status._scope is not scope and not status._scope.shield:
         status = status._parent
     return status is not None and status._scope is scope
