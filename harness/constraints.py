@@ -298,11 +298,10 @@ class Explainer(Experiments):
             for each in group[:ADDED_FROM]:
                 if each in constraints or lane_of(each.after.label) == MAIN:
                     continue  # when the story is over, so is the run
-                if not self.is_kept(each):
-                    continue
                 if not self.left():
                     return None
-                if self.holds([*constraints, each.reversed]) and self.breaks([*constraints, each]):
+                matters = self.holds([*constraints, each.reversed])
+                if matters and self.breaks([*constraints, each]) and self.is_kept(each):
                     return each
         return None
 
