@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from harness.experiments import Experiments, names_of
-from harness.findings.finding import TIMEOUT, Constraint
+from harness.findings.finding import DEADLINE, TIMEOUT, Constraint
 from harness.history import derive_seed
 from harness.schedule.fragments import lane_of
 from harness.schedule.orderings import by_constraints, now_and_then
@@ -54,6 +54,7 @@ class Explainer(Experiments):
         rest = self.rest
         for reason in self._reasons(sufficient):
             constraints = self.until_too_late(self._merged(list(reason)))
+            constraints = [*constraints, *self.cut_short(constraints)]
             trial = self._checked(constraints)
             if not told or _unchecked(trial) < _unchecked(checked):
                 told, checked, rest = constraints, trial, self.rest
@@ -67,8 +68,9 @@ class Explainer(Experiments):
     def _reasons(self, sufficient: Sequence[Constraint]) -> Iterator[Sequence[Constraint]]:
         """Constraints that suffice, found in different ways, as long as another run is left."""
         ways: tuple[Callable[[], Sequence[Constraint]], ...] = (
-            self.by_timeouts,
-            lambda: sufficient,
+            lambda: self.by_timers(TIMEOUT),
+            lambda: self.by_timers(DEADLINE),
+            lambda: self.still_true(sufficient),
             self.sufficient,
             lambda: self.fewest(self.every_order()),
             lambda: self.fewest(self.every_choice()),
@@ -80,14 +82,34 @@ class Explainer(Experiments):
                     yield found
             going_on = self.left() and self.take_another_order()
 
-    def by_timeouts(self) -> Sequence[Constraint]:
-        """For each call that timed out early: its timeout before what was due; if that suffices."""
-        early = [
-            Constraint(step.name, step.passed_over[0])
-            for step in self.failing
-            if step.words.startswith(TIMEOUT)
-        ]
+    def by_timers(self, what: str) -> Sequence[Constraint]:
+        """For each that struck early: before what it cut short, or what was due; if they suffice.
+
+        ``what`` is how their words begin. A call waits for what another process has to do first.
+        """
+        early: list[Constraint] = []
+        for step in self.failing:
+            if step.words.startswith(what):
+                own = () if what == TIMEOUT else step.cut_short
+                early.append(Constraint(step.name, (own or step.passed_over)[0]))
         return self.fewest(early) if early and self.breaks(early) else ()
+
+    def still_true(self, sufficient: Sequence[Constraint]) -> Sequence[Constraint]:
+        """Those that this run keeps, too, if they suffice: they were found for another one."""
+        kept = [each for each in sufficient if self.is_kept(each)]
+        return kept if len(kept) == len(sufficient) or (kept and self.breaks(kept)) else ()
+
+    def cut_short(self, constraints: Sequence[Constraint]) -> Iterator[Constraint]:
+        """For what came too late: the deadline that had ended the wait for it, if there is one.
+
+        Who keeps it back keeps that, too; but it is the line on which somebody was too hasty.
+        """
+        for late in dict.fromkeys(each.after for each in constraints):
+            for step in self.failing:
+                hasty = Constraint(step.name, late)
+                limited = step.words.startswith(DEADLINE) and late in step.cut_short
+                if limited and hasty not in constraints:
+                    yield hasty
 
     def _checked(self, constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
         """The constraints, each one checked, in the order in which their first steps came."""
@@ -189,6 +211,8 @@ class Explainer(Experiments):
                 pairs = ((other.before, one.after), (one.before, other.after))
                 for merged in (Constraint(*pair) for pair in pairs):
                     more = [*rest, merged]
+                    if not self.is_kept(merged):
+                        continue
                     if self.breaks(more) and self.check(merged, more).checked:
                         return self._merged(more)
         return constraints
@@ -208,6 +232,8 @@ class Explainer(Experiments):
             later = [one for one in without[since + 1 :] if one.conflicts(step)]
             for one in later[:ADDED_FROM]:
                 wanted = Constraint(step.name, one.name)
+                if not self.is_kept(wanted):
+                    continue
                 if self.left() and self.holds([*constraints, wanted.reversed]):
                     if self.breaks([*constraints, wanted]):
                         constraints = [*constraints, wanted]
@@ -274,7 +300,8 @@ class Explainer(Experiments):
                     continue  # when the story is over, so is the run
                 if not self.left():
                     return None
-                if self.holds([*constraints, each.reversed]) and self.breaks([*constraints, each]):
+                matters = self.holds([*constraints, each.reversed])
+                if matters and self.breaks([*constraints, each]) and self.is_kept(each):
                     return each
         return None
 

@@ -13,7 +13,7 @@ from functools import partial
 from harness.engine import Run, follow
 from harness.findings.finding import Constraint, StepName
 from harness.history import derive_seed
-from harness.schedule.choices import Chooser
+from harness.schedule.choices import TIMER, Chooser
 from harness.schedule.orderings import by_constraints, holding_back, now_and_then
 from harness.schedule.strategies.protocol import choose_first
 from harness.steps import Clocked, Step, StepRecorder, dependent_before
@@ -61,6 +61,7 @@ class Experiments:
         self.hurry = hurry
         self._known: dict[frozenset[Constraint], Kept] = {}
         _, self.failing = self.recorded(_always(follow(run.schedule)))
+        self._places = {step.name: place for place, step in enumerate(self.failing)}
         self._actors = {step.name: step.descent for step in self.failing}
         #: Who chooses where constraints leave a choice: the first goes, unless that breaks it.
         self.rest: Callable[[], Chooser | None] = lambda: None
@@ -128,6 +129,12 @@ class Experiments:
     def actors(self, constraints: Sequence[Constraint]) -> dict[StepName, tuple[str, ...]]:
         """Whose step each is that something else has to wait for, and who made him possible."""
         return {each.before: self._actors.get(each.before, ()) for each in constraints}
+
+    def is_kept(self, constraint: Constraint) -> bool:
+        """Whether the failing run keeps it: its first step came, and before the other one."""
+        never = len(self._places)
+        before = self._places.get(constraint.before, never)
+        return before < self._places.get(constraint.after, never)
 
     def breaks(self, constraints: Sequence[Constraint]) -> bool:
         """Whether the same bug shows when these are kept."""
@@ -208,6 +215,7 @@ class Experiments:
             or self._holds_without_fault(constraint, others)
             or self._holds_turned_round(constraint, others)
             or self._holds_by_itself(constraint, others, all_kept=False)
+            or self._holds_in_time(constraint, others)
         )
         return replace(constraint, checked=checked)
 
@@ -232,6 +240,16 @@ class Experiments:
         noises = (now_and_then(derive_seed("turned", turn), OTHERS_CHANCE) for turn in TURNS)
         turned = [*others, constraint.reversed]
         return any(self.left() and self.holds(turned, rest) for rest in (None, *noises))
+
+    def _holds_in_time(self, constraint: Constraint, others: Sequence[Constraint]) -> bool:
+        """Whether all rules hold if a timer does not strike before what it cuts short.
+
+        Nothing that had to come before that, too, can be kept then.
+        """
+        rest = [each for each in others if each.after != constraint.after]
+        if constraint.before.kind != TIMER or len(rest) == len(others) or not self.left():
+            return False
+        return self.holds([*rest, constraint.reversed]) is True
 
 
 def names_of(constraints: Sequence[Constraint]) -> set[StepName]:

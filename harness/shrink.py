@@ -4,7 +4,8 @@ Steps move when a choice is dropped, so candidates are followed by what ran inst
 step numbers, or by ordering constraints; what they really did is then recorded exactly. A candidate
 counts only if it breaks the same rule at the same site in the same phase, twice with one digest.
 The result is one-minimal unless a budget ended it first: without any one of its faults, operations
-or choices the rule does not break. Among equally small runs the first one found stays.
+or choices the rule does not break, or only much later. Among equally small runs the first one
+found stays.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from harness.findings.finding import ONE_MINIMAL, Constraint, Counterfactual, Fi
 from harness.schedule.choices import Chooser, Deviation
 from harness.schedule.strategies.protocol import choose_first
 from harness.schedule.workload import WITHOUT, Wanted, left_out_of
+from harness.sizes import is_smaller
 from harness.steps import Clocked
 
 #: A schedule with no more choices than this is small enough for the systematic part at once.
@@ -113,7 +115,7 @@ class _Shrinker:
         if not run.violated or run.violations[0].fingerprint != self.fingerprint:
             return False
         fewer = len(run.deviations) < len(self.best.deviations)
-        if not (fewer if shorter else _size(run) < _size(self.best)):
+        if not (fewer if shorter else is_smaller(run, self.best)):
             return False
         without = run.schedule.variant.get(WITHOUT)
         if self.run(choose=follow(run.schedule), without=without).digest != run.digest:
@@ -349,13 +351,6 @@ class _Shrinker:
             self.best, lambda one: self.run(clocked=one), self.budget.left_to_explain
         )
         return explainer.explanation(self.constraints)
-
-
-def _size(run: Run) -> tuple[int, int, int, bool, int]:
-    """Fewer faults, operations, choices, then an order that real trio allows, then fewer steps."""
-    left_out = sum(1 for _ in left_out_of(run.schedule.variant.get(WITHOUT, "")))
-    order = (len(run.deviations), not run.batch_legal, run.violations[0].step)
-    return (run.faults, -left_out, *order)
 
 
 def shrink(

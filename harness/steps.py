@@ -31,6 +31,8 @@ class Step:
     passed_over: tuple[StepName, ...]
     #: What it was for, if it is a timer that struck before something else that was due.
     words: str
+    #: What somebody waited for who does not any more, if it is such a timer.
+    cut_short: tuple[StepName, ...]
     seen: bool
 
     @property
@@ -70,10 +72,13 @@ class StepRecorder:
         def noting(options: Sequence[Option], step: int) -> int:
             index = choose(options, step)
             one = options[index]
-            due = tuple(names.next(other) for other in options[:index] if not other.optional)
-            words = one.purpose() if due and one.kind == TIMER else ""
+            before = [other for other in options[:index] if not other.optional]
+            due = tuple(map(names.next, before))
+            early = bool(due) and one.kind == TIMER
+            words = one.purpose() if early else ""
+            cut = tuple(names.next(other) for other in before if early and one.cuts_short(other))
             what = (names.take(one), one.lane, one.actor, one.kind, one.footprint, one.optional)
-            self.taken.append((*what, _descent(one), due, words))
+            self.taken.append((*what, _descent(one), due, words, cut))
             return index
 
         return noting

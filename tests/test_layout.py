@@ -28,7 +28,7 @@ RANKS = (
     ("harness.engine",),
     ("harness.budget", "harness.steps", "harness.narration"),
     ("harness.experiments",),
-    ("harness.candidates", "harness.constraints", "harness.proof"),
+    ("harness.candidates", "harness.constraints", "harness.proof", "harness.sizes"),
     ("harness.shrink", "harness.repeat", "harness.statistics"),
     ("harness.confirmation", "harness.knowledge"),
     ("harness.trial",),

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.findings.finding import SENDS, TIMEOUT, Finding, StepName
+from harness.findings.finding import DEADLINE, SENDS, TIMEOUT, Finding, StepName
 from harness.findings.wording import column_of, label_parts, one_line
 from harness.history import Event
-from harness.schedule.choices import FAULT, TASK, TIMER, Deviation
+from harness.schedule.choices import FAULT, OPERATION, TASK, TIMER, Deviation
 
 
 def named_steps(finding: Finding) -> list[StepName]:
@@ -26,9 +26,20 @@ def lane_of(name: StepName) -> str:
     return label_parts(name.label.removeprefix("clock for "))[0]
 
 
-def without_place(words: str) -> str:
-    """What a step was about, without the line of the source."""
-    return one_line(words).partition(" at ")[0]
+def in_brief(words: str) -> str:
+    """What a step was about, without the line of the source; of a deadline that is all there is."""
+    told = one_line(words)
+    return told if told.startswith(DEADLINE) else told.partition(" at ")[0]
+
+
+def undone(finding: Finding) -> Iterator[Event]:
+    """What was not done when a deadline of its own lane struck, and never was."""
+    for each in finding.constraints:
+        name, late = each.before, each.after
+        lane, doing = label_parts(late.label)
+        hasty = name.step and name.words.startswith(DEADLINE) and lane_of(name) == lane
+        if hasty and not late.step and late.kind == OPERATION:
+            yield Event(name.step, 0, lane, "note", f"{doing} is not done")
 
 
 def timed_out(finding: Finding, events: Sequence[Event]) -> Iterator[int]:
@@ -88,10 +99,11 @@ def complete(finding: Finding) -> list[Event]:
         if name.step not in told and (sends or name.kind == TIMER):
             lane, doing = (
                 lane_of(name) or "schedule",
-                without_place(name.words) or label_parts(name.label)[1],
+                in_brief(name.words) or label_parts(name.label)[1],
             )
             events.append(Event(name.step, 0, lane, "note", doing))
             told.add(name.step)
+    events += undone(finding)
     violation = finding.violation
     if violation.step not in steps:
         events.append(
@@ -124,7 +136,7 @@ def _made_up(deviation: Deviation, names: set[str]) -> Event:
     peers = [word for word in doing.split() if word in names] if fault else []
     if deviation.kind == TIMER:
         at = one_line(deviation.taken).partition(" for ")[0]
-        doing = without_place(deviation.words) or at
+        doing = in_brief(deviation.words) or at
     kind = "fault" if peers else "note"
     peer = peers[-1] if peers else ""
     return Event(deviation.step, deviation.at_ms, lane, kind, doing, peer=peer)

@@ -14,6 +14,8 @@ from harness.schedule.choices import FAULT, ORPHAN, Deviation
 
 #: How the words of a timer begin that ends a call; the call follows, and its timeout.
 TIMEOUT = "timeout of call "
+#: How the words of a timer begin that ends whatever else the target has limited.
+DEADLINE = "deadline "
 #: How the words of a task begin that asks another process for something, which follows.
 SENDS = "sends "
 

@@ -14,7 +14,7 @@ from itertools import islice
 
 from harness.findings.aftermath import is_loss
 from harness.findings.anatomy import telling_deviations
-from harness.findings.completed import complete, named_steps, parties, timed_out
+from harness.findings.completed import complete, named_steps, parties, timed_out, undone
 from harness.findings.finding import Finding, Violation
 from harness.findings.watched import breaking_event, watched_resource
 from harness.findings.wording import column_of, label_parts, plain
@@ -72,7 +72,9 @@ class Story:
         self._deviate()
         for index in self._costs():
             self._give(index, Part.COSTS)
-        for index in (*self._named(), *timed_out(self.finding, self.events)):
+        late = [(event.step, event.operation) for event in undone(self.finding)]
+        missed = (i for i, one in enumerate(self.events) if (one.step, one.operation) in late)
+        for index in (*self._named(), *timed_out(self.finding, self.events), *missed):
             self._give(index, Part.NAMED)
         self._give(self._carried_on(), Part.CARRIES_ON)
         self._give(self._last_good(), Part.LAST_GOOD)

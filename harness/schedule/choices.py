@@ -122,6 +122,10 @@ class Option(ABC):
         """What this is for, where the label does not say it; slow, and asked before it is taken."""
         return ""
 
+    def cuts_short(self, other: Option) -> bool:
+        """Whether somebody waits for the other one who does not any more after this; slow, too."""
+        return False
+
     @property
     def batch_legal(self) -> bool:
         """Whether real trio's lockstep of one lane allows this step now."""

@@ -10,17 +10,20 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import trio
+import trio._core._run as trio_run
 
-from harness.findings.finding import TIMEOUT
+from harness.findings.finding import DEADLINE, TIMEOUT
 from harness.history import relative
 from harness.schedule.sites import is_own
 
 if TYPE_CHECKING:
     from harness.schedule.kernel import Task
+    from harness.schedule.timers import TimerOption
 
 
-def of_timer(task: Task, scope: trio.CancelScope, deadline_s: float) -> str:
+def of_timer(task: Task, timer: TimerOption) -> str:
     """What ends when this deadline strikes: a call, a sleep, or what the target has limited."""
+    scope, deadline_s = timer.scope, timer.deadline
     frames = [frame for frame, _ in task.iter_await_frames()]
     for frame in frames:
         if "/harness/" in frame.f_code.co_filename and frame.f_locals.get("patience") is scope:
@@ -35,7 +38,18 @@ def of_timer(task: Task, scope: trio.CancelScope, deadline_s: float) -> str:
             return f"end of sleep ({frame.f_locals['seconds']:g} s){where}"
     if _waits_until(frames, deadline_s):
         return f"end of sleep until {round(deadline_s * 1000)} ms{where}"
-    return f"deadline{where}" if place else ""
+    if timer.site is None:
+        return ""
+    patience_s = max(0.0, deadline_s - timer.since_s)
+    return f"{DEADLINE}({patience_s:g} s) at {timer.site}"
+
+
+def is_limited_by(task: Task, scope: trio.CancelScope) -> bool:
+    """Whether what a task waits for ends with this scope."""
+    status: trio_run.CancelStatus | None = task._cancel_status
+    while status is not None and status._scope is not scope and not status._scope.shield:
+        status = status._parent
+    return status is not None and status._scope is scope
 
 
 def of_task(task: Task) -> str:

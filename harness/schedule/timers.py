@@ -15,9 +15,12 @@ import trio
 from trio.abc import Clock
 
 from harness.schedule.choices import TIMER, Option
-from harness.schedule.purposes import of_timer
+from harness.schedule.operations import Operation
+from harness.schedule.purposes import is_limited_by, of_timer
+from harness.schedule.sites import site_of_caller
 
 if TYPE_CHECKING:
+    from harness.history import Site
     from harness.schedule.kernel import Task
     from harness.schedule.simulation import Simulation
 
@@ -49,7 +52,7 @@ class VirtualClock(Clock):
 class TimerOption(Option):
     """A deadline that could strike."""
 
-    __slots__ = ("deadline", "due", "number", "owner", "scope", "task", "timers")
+    __slots__ = ("deadline", "due", "number", "owner", "scope", "since_s", "site", "task", "timers")
 
     def __init__(
         self, timers: Timers, deadline: float, scope: trio.CancelScope, *, number: int, owner: str
@@ -61,8 +64,10 @@ class TimerOption(Option):
         self.scope = scope
         self.number = number
         self.owner = owner
-        #: The task that has set it, if it is not our own.
+        #: The task that has set it, if it is not our own; where, and when.
         self.task: Task | None = None
+        self.site: Site | None = None
+        self.since_s = timers.simulation.clock.now
 
     @property
     def label(self) -> str:
@@ -76,7 +81,12 @@ class TimerOption(Option):
 
     def purpose(self) -> str:
         """Which call, sleep or other wait of the target ends with it."""
-        return of_timer(self.task, self.scope, self.deadline) if self.task is not None else ""
+        return of_timer(self.task, self) if self.task is not None else ""
+
+    def cuts_short(self, other: Option) -> bool:
+        """Whether somebody waits for the other one whose wait this deadline ends."""
+        owner = other.owner if isinstance(other, Operation) else None
+        return owner is not None and is_limited_by(owner.task, self.scope)
 
     def perform(self) -> None:
         """Move the clock to the deadline (never back) and let it strike."""
@@ -101,7 +111,7 @@ class Timers:
         self._count += 1
         option = TimerOption(self, deadline, cancel_scope, number=self._count, owner=owner)
         if running is not None:
-            option.lane, option.task = running.lane, running.task
+            option.lane, option.task, option.site = running.lane, running.task, site_of_caller()
         self.simulation.give_birth(option)
         self._by_scope[cancel_scope] = option
         insort(self.pending, (deadline, option.number, option))

@@ -180,7 +180,7 @@ def test_a_step_without_a_name_says_what_it_sends_or_where_it_goes_on() -> None:
     assert (first.before.step, first.after.step) < (second.before.step, second.after.step)
 
 
-def test_a_deadline_of_the_target_says_where_it_strikes() -> None:
+def test_a_deadline_of_the_target_says_where_it_was_set() -> None:
     async def limited(world: World) -> None:
         with trio.move_on_after(3):
             await trio.sleep(60)
@@ -189,4 +189,4 @@ def test_a_deadline_of_the_target_says_where_it_strikes() -> None:
     run = execute(scenario(name="limited")(limited), seed=1)
     asked = Constraint(StepName("clock for main: limited", 1, "timer"), StepName("main: limited"))
     (told,) = finding_of(run, [asked]).constraints
-    assert told.before.words == f"deadline at {HERE}:{line_of('await trio.sleep(60)')}"
+    assert told.before.words == f"deadline (3 s) at {HERE}:{line_of('with trio.move_on_after(3):')}"
