@@ -214,7 +214,7 @@ def shrink_command(options: Namespace) -> int:
     scenario = scenario_of(finding, settings, on_problem=_warn)
     done = replay(finding, scenario=scenario)
     if done.outcome == DIVERGED:
-        say(diverged(done, finding, ascii=wants_ascii(options.ascii)))
+        say(diverged(done, finding, root.parent, ascii=wants_ascii(options.ascii)))
         return 3
     if done.outcome != STILL_FAILS:
         say(f"FIXED        {finding.token} holds now, there is nothing to shrink")

@@ -127,9 +127,9 @@ def test_another_rule_that_breaks_is_told(finding: Finding, target: Target) -> N
 
 def test_another_option_in_its_place_is_a_divergence(finding: Finding, target: Target) -> None:
     deviation = next(each for each in finding.deviations if each.taken == "bob: pay")
-    target.clients = ("ann", "rob")
+    target.clients, target.fixed = ("ann", "rob"), True
     done = replay(finding, scenario=scenario_of(target))
-    assert done.outcome == DIVERGED
+    assert done.outcome == DIVERGED and done.gone
     assert done.misfit is not None
     assert done.misfit.step == deviation.step
     assert done.misfit.expected == deviation.taken
