@@ -26,9 +26,10 @@ FIXED, STILL_FAILS, DIVERGED = "FIXED", "STILL FAILS", "DIVERGED"
 LATER_MAX, LATER_TASKS_MAX = 3, 3
 #: How many other orders that keep the constraints are tried, and how often they choose.
 OTHERS_MAX, OTHERS_CHANCE = 6, 0.3
-#: How often the situation of the first choice may come up before it is made, and by how many steps
-#: all choices may have moved, either way.
-SITUATIONS_MAX, MOVED_MAX = 8, 8
+#: How often the situation of the first choice may come up before it is made.
+SITUATIONS_MAX = 8
+#: By how many steps a choice and all after it may have moved, either way, and of how many choices.
+MOVED_MAX, MOVED_CHOICES_MAX = 10, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Replayed:
     there is one. ``same_bug`` says whether the first violation is the recorded one. Where the exact
     choices did not decide, the order was kept by the constraints ``by_constraints`` or, if
     ``by_labels``, by what each choice took. ``unkept`` are the constraints of the finding that
-    could not be kept when they were tried, ``gone`` says that nothing does what ``misfit`` expects.
+    could not be kept when they were tried. ``gone`` says that nothing has the label
+    that ``misfit`` expects.
     """
 
     schedule: Schedule
@@ -164,9 +166,9 @@ def _after_an_edit(
 class _Again:
     """Runs a finding of which the exact choices do not show the bug, in one way after the other.
 
-    ``kept`` is the first run that kept its order, by ``kept_by`` if it was not by labels, and
-    ``unkept`` are the constraints that could not be kept. ``lost`` is the first choice that could
-    not be made by its label, and ``gone`` says that nothing of that label ever comes.
+    ``kept`` is a run that kept its order, by ``kept_by`` if not by labels; ``unkept`` are the
+    constraints that could not be kept. ``lost`` is the first choice that could not be made by its
+    label, and ``gone`` says that nothing of that label ever comes.
     """
 
     def __init__(self, finding: Finding, scenario: Scenario, exact: Replayed, times: int) -> None:
@@ -191,25 +193,23 @@ class _Again:
                 never = (each for each in ordered.never_came if each not in ordered.unkept)
                 self.unkept = (*ordered.unkept, *never) if not run.violated else ()
                 if not self.unkept:
-                    self.kept, self.kept_by = run, constraints
+                    self._keep(run, constraints)
         return None
 
     def by_labels(self) -> Replayed | None:
         """By what each choice took, if that shows the bug."""
         deviations = self.finding.deviations
-        strict = [Edited(deviations)]
-        strict += [
-            Edited(deviations, situated=True, skipped=each) for each in range(SITUATIONS_MAX)
-        ]
-        moves = [move for far in range(1, MOVED_MAX + 1) for move in (far, -far)]
-        for edited in (*strict, *(Edited(deviations, moved=move) for move in moves)):
+        ways = [Edited(deviations)]
+        ways += [Edited(deviations, situated=True, skipped=each) for each in range(SITUATIONS_MAX)]
+        loose = [Edited(each, loose=True) for each in (deviations, *_moves(deviations))]
+        for edited in (*ways, *loose):
             run = self._run(edited)
             if self._same_bug(run):
                 return self.told(run)
-            if edited.left and edited is strict[0]:
+            if edited.left and edited is ways[0]:
                 self._lose(edited)
-            if self.kept is None and edited in strict and not edited.left:
-                self.kept = run
+            if edited in ways and (run.violated or not edited.left):
+                self._keep(run)
         return None
 
     def told(self, run: Run, *, by: tuple[Constraint, ...] = ()) -> Replayed:
@@ -237,6 +237,11 @@ class _Again:
     def _same_bug(self, run: Run) -> bool:
         broken = [each.fingerprint for each in run.violations[:1]]
         return broken == [self.finding.violation.fingerprint]
+
+    def _keep(self, run: Run, by: tuple[Constraint, ...] = ()) -> None:
+        """Remember a run that kept the order: the first one, or the first that breaks a rule."""
+        if self.kept is None or (run.violated and not self.kept.violated):
+            self.kept, self.kept_by = run, by
 
     def _lose(self, edited: Edited) -> None:
         lost = edited.left[0]
@@ -273,6 +278,15 @@ def _later(constraints: tuple[Constraint, ...]) -> Iterator[tuple[Constraint, ..
             replace(each, before=_moved(each.before, by), after=_moved(each.after, by))
             for each in constraints
         )
+
+
+def _moves(deviations: Sequence[Deviation]) -> Iterator[tuple[Deviation, ...]]:
+    """The choices with some of the last ones at other steps: steps were put in, or left out."""
+    for start in range(min(len(deviations), MOVED_CHOICES_MAX)):
+        for far in range(1, MOVED_MAX + 1):
+            for move in (far, -far):
+                last = (replace(each, step=each.step + move) for each in deviations[start:])
+                yield (*deviations[:start], *last)
 
 
 def _is_counted(name: StepName) -> bool:

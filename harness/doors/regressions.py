@@ -83,7 +83,8 @@ def rehearsed(
         done = replay(recorded, scenario=scenario)
         name = Path(recorded.saved).stem or recorded.identity
         if done.outcome == DIVERGED:
-            yield Regression(name, DOES_NOT_FIT, recorded.saved, str(done.misfit))
+            gone = "; no step has that name any more" if done.gone else ""
+            yield Regression(name, DOES_NOT_FIT, recorded.saved, f"{done.misfit}{gone}")
         elif done.outcome == STILL_FAILS:
             yield Regression(name, IS_BACK, recorded.saved, finding=_now(done, recorded))
         else:

@@ -8,7 +8,6 @@ a schedule is followed like that.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option, labels
 
@@ -62,9 +61,9 @@ class Edited:
     A choice is made at its step if what was ``taken`` can run there, else from that step on as soon
     as ``first`` is due again; what never has to happen, as soon as it can. With ``situated`` only
     what was due counts, one choice after the other, and the first of them passes over ``skipped``
-    of its situations. With ``moved`` all steps are so many later, and any orphan of a lane will do:
-    what was a put may be a commit now. ``left`` are those that were not made, ``offered`` what
-    could run at the step of each, and ``seen`` the essence of all of them that could ever run.
+    of its situations. With ``loose`` any orphan of a lane will do: what was a put may be a commit
+    now. ``left`` are those that were not made, ``offered`` what could run at the step of each, and
+    ``seen`` the essence of all that could ever run.
     """
 
     def __init__(
@@ -73,15 +72,15 @@ class Edited:
         *,
         situated: bool = False,
         skipped: int = 0,
-        moved: int = 0,
+        loose: bool = False,
     ) -> None:
-        self.left = [replace(each, step=each.step + moved) for each in deviations]
+        self.left = list(deviations)
         self.offered: dict[int, tuple[str, ...]] = {}
         self.seen: set[str] = set()
         self._situated = situated
         self._skipped = skipped
-        self._moved = moved
-        self._steps = {deviation.step for deviation in self.left}
+        self._loose = loose
+        self._steps = {deviation.step for deviation in deviations}
         self._wanted = {essence(deviation.taken) for deviation in deviations}
 
     def __call__(self, options: Sequence[Option], step: int) -> int:
@@ -106,7 +105,7 @@ class Edited:
         for index, option in enumerate(options):
             if option.kind != deviation.kind:
                 continue
-            alike = self._moved and option.kind == ORPHAN and option.lane == deviation.lane
+            alike = self._loose and option.kind == ORPHAN and option.lane == deviation.lane
             if alike or known[index] == essence(deviation.taken):
                 return index
         return None
