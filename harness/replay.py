@@ -160,7 +160,7 @@ def _after_an_edit(
         if kept is None:
             misfit = again.lost or exact.misfit
             return replace(exact, misfit=misfit, gone=again.gone, unkept=again.unkept)
-        return again.told(kept, by=again.kept_by)
+        return replace(again.told(kept, by=again.kept_by), unkept=again.unkept)
 
 
 class _Again:
@@ -175,6 +175,7 @@ class _Again:
         self.finding = finding
         self.scenario = scenario
         self.schedule = exact.schedule
+        self.fits = exact.outcome != DIVERGED
         self.times = times
         self.kept: Run | None = None
         self.kept_by: tuple[Constraint, ...] = ()
@@ -201,8 +202,8 @@ class _Again:
         deviations = self.finding.deviations
         ways = [Edited(deviations)]
         ways += [Edited(deviations, situated=True, skipped=each) for each in range(SITUATIONS_MAX)]
-        loose = [Edited(each, loose=True) for each in (deviations, *_moves(deviations))]
-        for edited in (*ways, *loose):
+        moved = () if self.fits else (deviations, *_moves(deviations))
+        for edited in (*ways, *(Edited(each, loose=True) for each in moved)):
             run = self._run(edited)
             if self._same_bug(run):
                 return self.told(run)

@@ -89,6 +89,9 @@ def test_mended_by_half_it_still_fails(project: Project, found: tuple[str, str])
     assert done.returncode == 1, done.stdout
     assert "RACE  every_acknowledged_deposit_survives" in done.stdout
     assert re.search("replayed by its (ordering constraints|labels): the recorded", done.stdout)
+    shrunk = project.type("changeover", "shrink", found[0], "--budget", "50")
+    assert shrunk.returncode == 1, shrunk.stderr
+    assert "RACE  every_acknowledged_deposit_survives" in shrunk.stdout
 
 
 def test_a_step_that_is_gone_is_named_with_the_edit(
