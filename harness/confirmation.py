@@ -8,13 +8,15 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.engine import Run, execute, follow
 from harness.errors import UntrustworthyError
+from harness.findings import sources
 from harness.findings.finding import HASH_SEED, Constraint, Finding
+from harness.history import Site
 from harness.narration import Narrator
 from harness.scenario import Scenario
 from harness.schedule.choices import Schedule
@@ -70,9 +72,17 @@ def finding_of(run: Run, constraints: Sequence[Constraint] = ()) -> Finding:
         replays=(digests.count(digests[0]), REPLAYS),
         replay_ms=spent_ms,
         versions={**versions(), HASH_SEED: hash_seed()},
+        sources=sources.digests(site.path for site in _sites(run)),
         module=run.scenario.module,
         file=run.scenario.site.path if run.scenario.site is not None else "",
     )
+
+
+def _sites(run: Run) -> Iterator[Site]:
+    """Where the target did something in a run, and where its scenario is declared."""
+    if run.scenario.site is not None:
+        yield run.scenario.site
+    yield from (event.site for event in run.history if event.site is not None)
 
 
 def smaller(

@@ -1,9 +1,10 @@
 """Runs a recorded schedule again and says what became of it.
 
-A finding knows what each of its choices ran; a bare token knows only their numbers. Either way a
-choice that no longer fits the code is reported as that, with what could run instead, and is never
-silently replaced. Where the exact choices do not show the bug of a finding any more, its ordering
-constraints may: they hold wherever its steps have moved to.
+A finding knows what each of its choices ran; a bare token knows only their numbers. Where the exact
+choices do not show the bug of a finding any more, its ordering constraints may, or its choices by
+their labels: both hold wherever its steps have moved to. If its order can be kept and the bug does
+not show, it is fixed. A choice that can not be made any more is reported as that, with what could
+run instead, and is never silently replaced.
 """
 
 from __future__ import annotations
@@ -17,24 +18,31 @@ from harness.findings.finding import Constraint, Finding, StepName
 from harness.history import derive_seed
 from harness.scenario import Scenario, find
 from harness.schedule.choices import TASK, Chooser, Deviation, Option, Schedule
-from harness.schedule.orderings import by_constraints, now_and_then
+from harness.schedule.fragments import Edited, essence
+from harness.schedule.orderings import Ordered, now_and_then
 
 FIXED, STILL_FAILS, DIVERGED = "FIXED", "STILL FAILS", "DIVERGED"
 #: By how many steps a task may have moved, and for how many tasks at most that is tried.
 LATER_MAX, LATER_TASKS_MAX = 3, 3
 #: How many other orders that keep the constraints are tried, and how often they choose.
 OTHERS_MAX, OTHERS_CHANCE = 6, 0.3
+#: How often the situation of the first choice may come up before it is made.
+SITUATIONS_MAX = 8
+#: By how many steps a choice and all after it may have moved, either way, and of how many choices.
+MOVED_MAX, MOVED_CHOICES_MAX = 10, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """What a schedule does now.
 
-    ``outcome`` is FIXED (it fits and all rules hold), STILL FAILS, or DIVERGED (at ``misfit``).
-    ``digests`` are those of the runs made, ``recorded_digest`` that of the finding if there is
-    one. ``same_bug`` says whether the first violation is the recorded one. ``by_constraints`` are
-    the ordering constraints that showed it, if the exact choices did not; ``unkept`` are those of
-    the finding that could not be kept when they were tried.
+    ``outcome`` is FIXED (its order can be kept and all rules hold), STILL FAILS, or DIVERGED (at
+    ``misfit``). ``digests`` are those of the runs made, ``recorded_digest`` that of the finding if
+    there is one. ``same_bug`` says whether the first violation is the recorded one. Where the exact
+    choices did not decide, the order was kept by the constraints ``by_constraints`` or, if
+    ``by_labels``, by what each choice took. ``unkept`` are the constraints of the finding that
+    could not be kept when they were tried. ``gone`` says that nothing has the label
+    that ``misfit`` expects.
     """
 
     schedule: Schedule
@@ -45,7 +53,16 @@ class Replayed:
     same_bug: bool = True
     misfit: Misfit | None = None
     by_constraints: tuple[Constraint, ...] = ()
+    by_labels: bool = False
     unkept: tuple[Constraint, ...] = ()
+    gone: bool = False
+
+    @property
+    def kept_by(self) -> str:
+        """By what the order was kept where the recorded steps have moved; empty if by its steps."""
+        if self.by_constraints:
+            return "ordering constraints"
+        return "labels" if self.by_labels else ""
 
     @property
     def repeatable(self) -> bool:
@@ -67,10 +84,11 @@ def replay(
 ) -> Replayed:
     """Run a schedule or a finding's schedule ``times`` times.
 
-    A finding whose exact choices do not show its bug is run again by its ordering constraints.
-    With ``go_on`` a choice that no longer fits is left out instead, and the run continues
-    first-in-first-out from there. Raises :class:`~harness.errors.UsageError` for an unknown
-    scenario, guard or bug, and what a run that cannot be judged raises.
+    A finding whose exact choices do not show its bug is run again by its ordering constraints and
+    by the labels of its choices. With ``go_on`` a choice that no longer fits is left out instead,
+    and the run continues first-in-first-out from there. Raises
+    :class:`~harness.errors.UsageError` for an unknown scenario, guard or bug, and what a run that
+    cannot be judged raises.
     """
     finding = target if isinstance(target, Finding) else None
     schedule = Schedule.parse(target.token) if isinstance(target, Finding) else target
@@ -78,9 +96,9 @@ def replay(
     scenario = scenario or find(schedule.scenario)
     done = _replay(schedule, deviations, finding, scenario, times=times, go_on=go_on)
     shown = done.outcome == STILL_FAILS and done.same_bug
-    if finding is None or not finding.constraints or shown or go_on or not done.repeatable:
+    if finding is None or shown or go_on or not done.repeatable:
         return done
-    return _by_constraints(finding, scenario, done, times=times)
+    return _after_an_edit(finding, scenario, done, times=times)
 
 
 def _replay(
@@ -127,35 +145,117 @@ def _replay(
     )
 
 
-def _by_constraints(
+def _after_an_edit(
     finding: Finding, scenario: Scenario, exact: Replayed, *, times: int
 ) -> Replayed:
-    """By the ordering constraints; ``exact`` if they do not show the bug either."""
-    schedule = Schedule.parse(finding.token)
-    first_unkept: list[Constraint] | None = None
+    """By constraints and by labels, if they show the bug; else whether the order can be kept."""
+    again = _Again(finding, scenario, exact, times)
     with campaign():
-        for constraints, rest in _ways(finding.constraints):
-            unkept: list[Constraint] = []
-            run = execute(
-                scenario,
-                seed=schedule.seed,
-                clocked=by_constraints(constraints, rest=rest, unkept=unkept),
-                variant=schedule.variant,
-                digested=True,
-            )
-            first_unkept = unkept if first_unkept is None else first_unkept
-            if run.violated and run.violations[0].fingerprint == finding.violation.fingerprint:
-                found = _replay(
-                    run.schedule, run.deviations, finding, scenario, times=times, go_on=False
-                )
-                return replace(found, by_constraints=constraints)
-    return replace(exact, unkept=tuple(first_unkept or ()))
+        shown = again.by_constraints() or (again.by_labels() if finding.deviations else None)
+        if shown is not None:
+            return shown
+        if exact.outcome != DIVERGED:
+            return replace(exact, unkept=again.unkept)
+        kept = again.kept
+        if kept is None:
+            misfit = again.lost or exact.misfit
+            return replace(exact, misfit=misfit, gone=again.gone, unkept=again.unkept)
+        return replace(again.told(kept, by=again.kept_by), unkept=again.unkept)
+
+
+class _Again:
+    """Runs a finding of which the exact choices do not show the bug, in one way after the other.
+
+    ``kept`` is a run that kept its order, by ``kept_by`` if not by labels; ``unkept`` are the
+    constraints that could not be kept. ``lost`` is the first choice that could not be made by its
+    label, and ``gone`` says that nothing of that label ever comes.
+    """
+
+    def __init__(self, finding: Finding, scenario: Scenario, exact: Replayed, times: int) -> None:
+        self.finding = finding
+        self.scenario = scenario
+        self.schedule = exact.schedule
+        self.fits = exact.outcome != DIVERGED
+        self.times = times
+        self.kept: Run | None = None
+        self.kept_by: tuple[Constraint, ...] = ()
+        self.unkept: tuple[Constraint, ...] = ()
+        self.lost: Misfit | None = None
+        self.gone = False
+
+    def by_constraints(self) -> Replayed | None:
+        """By the ordering constraints, if they show the bug."""
+        for number, (constraints, rest) in enumerate(_ways(self.finding.constraints)):
+            ordered = Ordered(constraints, rest=rest)
+            run = self._run(ordered)
+            if self._same_bug(run):
+                return self.told(run, by=constraints)
+            if number == 0:
+                never = (each for each in ordered.never_came if each not in ordered.unkept)
+                self.unkept = (*ordered.unkept, *never) if not run.violated else ()
+                if not self.unkept:
+                    self._keep(run, constraints)
+        return None
+
+    def by_labels(self) -> Replayed | None:
+        """By what each choice took, if that shows the bug."""
+        deviations = self.finding.deviations
+        ways = [Edited(deviations)]
+        ways += [Edited(deviations, situated=True, skipped=each) for each in range(SITUATIONS_MAX)]
+        moved = () if self.fits else (deviations, *_moves(deviations))
+        for edited in (*ways, *(Edited(each, loose=True) for each in moved)):
+            run = self._run(edited)
+            if self._same_bug(run):
+                return self.told(run)
+            if edited.left and edited is ways[0]:
+                self._lose(edited)
+            if edited in ways and (run.violated or not edited.left):
+                self._keep(run)
+        return None
+
+    def told(self, run: Run, *, by: tuple[Constraint, ...] = ()) -> Replayed:
+        """What a run did that kept the order, in as many exact replays as were asked for."""
+        found = _replay(
+            run.schedule,
+            run.deviations,
+            self.finding,
+            self.scenario,
+            times=self.times,
+            go_on=False,
+        )
+        named = found.schedule if found.outcome == STILL_FAILS else self.schedule
+        return replace(found, schedule=named, by_constraints=by, by_labels=not by)
+
+    def _run(self, chooser: Chooser) -> Run:
+        return execute(
+            self.scenario,
+            seed=self.schedule.seed,
+            clocked=lambda now_ms: chooser,
+            variant=self.schedule.variant,
+            digested=True,
+        )
+
+    def _same_bug(self, run: Run) -> bool:
+        broken = [each.fingerprint for each in run.violations[:1]]
+        return broken == [self.finding.violation.fingerprint]
+
+    def _keep(self, run: Run, by: tuple[Constraint, ...] = ()) -> None:
+        """Remember a run that kept the order: the first one, or the first that breaks a rule."""
+        if self.kept is None or (run.violated and not self.kept.violated):
+            self.kept, self.kept_by = run, by
+
+    def _lose(self, edited: Edited) -> None:
+        lost = edited.left[0]
+        self.lost = Misfit(lost.step, lost.taken, edited.offered.get(lost.step, ()))
+        self.gone = essence(lost.taken) not in edited.seen
 
 
 def _ways(
     constraints: tuple[Constraint, ...],
 ) -> Iterator[tuple[tuple[Constraint, ...], Chooser | None]]:
     """First-in-first-out that keeps the constraints; the same with steps later; other orders."""
+    if not constraints:
+        return
     for later in _later(constraints):
         yield later, None
     for number in range(OTHERS_MAX):
@@ -179,6 +279,15 @@ def _later(constraints: tuple[Constraint, ...]) -> Iterator[tuple[Constraint, ..
             replace(each, before=_moved(each.before, by), after=_moved(each.after, by))
             for each in constraints
         )
+
+
+def _moves(deviations: Sequence[Deviation]) -> Iterator[tuple[Deviation, ...]]:
+    """The choices with some of the last ones at other steps: steps were put in, or left out."""
+    for start in range(min(len(deviations), MOVED_CHOICES_MAX)):
+        for far in range(1, MOVED_MAX + 1):
+            for move in (far, -far):
+                last = (replace(each, step=each.step + move) for each in deviations[start:])
+                yield (*deviations[:start], *last)
 
 
 def _is_counted(name: StepName) -> bool:

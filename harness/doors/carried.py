@@ -46,7 +46,8 @@ def carried_over(
             schedule, source, into, kin=kin, deviations=recorded.deviations if recorded else ()
         )
     except Misfit as misfit:
-        text = diverged(Replayed(schedule, DIVERGED, misfit=misfit), recorded, ascii=ascii)
+        lost = Replayed(schedule, DIVERGED, misfit=misfit)
+        text = diverged(lost, recorded, root.parent, ascii=ascii)
         return Rerun(3, text, f"{DIVERGED:<12} {schedule.brief}")
     words = "\n".join(told(schedule, done))
     if not done.run.violated:

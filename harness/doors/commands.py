@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.campaign import Interrupt
-from harness.confirmation import smaller
+from harness.confirmation import finding_of, smaller
 from harness.doors.carried import carried_over
 from harness.doors.declared import scenario_of, settings_of
 from harness.doors.output import say, standard_output, tell, wants_ascii
@@ -214,13 +214,15 @@ def shrink_command(options: Namespace) -> int:
     scenario = scenario_of(finding, settings, on_problem=_warn)
     done = replay(finding, scenario=scenario)
     if done.outcome == DIVERGED:
-        say(diverged(done, finding, ascii=wants_ascii(options.ascii)))
+        say(diverged(done, finding, root.parent, ascii=wants_ascii(options.ascii)))
         return 3
     if done.outcome != STILL_FAILS:
         say(f"FIXED        {finding.token} holds now, there is nothing to shrink")
         return 0
     interrupt = Interrupt()
     with interrupt.caught(), campaign():
+        if done.kept_by and done.run is not None:  # its steps have moved
+            finding = finding_of(done.run)
         found = smaller(
             finding, scenario, budget_runs=options.budget, wall_s=limit_s, interrupted=interrupt
         )

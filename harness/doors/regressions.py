@@ -1,14 +1,16 @@
 """What was found before, run again before anything new is looked for.
 
-Committed regressions are run by every door; one that breaks its rule again is back, and one that
-no longer fits the code is a warning, because it guards nothing any more. Limits of a search do not
-apply here, and nothing touches the files.
+Committed regressions are run by every door; one that breaks its rule again is back. One of which
+the steps have moved guards by its ordering constraints or its labels, and one that cannot be
+followed like that either is a warning, because it guards nothing any more. Limits of a search do
+not apply here, and nothing touches the files.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,18 +23,22 @@ from harness.schedule.workload import WITHOUT
 
 HOLDS, IS_BACK, DOES_NOT_FIT = "holds", "is back", "no longer fits the code"
 #: The same of more than one.
-OF_SEVERAL = {HOLDS: "hold", IS_BACK: "are back", DOES_NOT_FIT: "no longer fit the code"}
+_OF_SEVERAL = {HOLDS: "hold", IS_BACK: "are back", DOES_NOT_FIT: "no longer fit the code"}
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """What became of a finding that was kept; ``finding`` is what fails now, if it does."""
+    """What became of a finding that was kept; ``finding`` is what fails now, if it does.
+
+    ``kept_by`` says by what one that holds was followed, if its recorded steps have moved.
+    """
 
     name: str
     outcome: str
     saved: str = ""
     detail: str = ""
     finding: Finding | None = None
+    kept_by: str = ""
 
     @property
     def warning(self) -> str:
@@ -45,6 +51,18 @@ class Regression:
             f"what it does with `changeover replay {place} --continue`, keep a new finding in its "
             "place, or remove the file yourself"
         )
+
+
+def counts(regressions: Sequence[Regression]) -> str:
+    """How many came out how, and by what those are followed of which the steps have moved."""
+    alike = Counter((each.outcome, each.kept_by) for each in regressions)
+    told = []
+    for (outcome, kept_by), count in alike.items():
+        words = outcome if count == 1 else _OF_SEVERAL[outcome]
+        whose = "its" if count == 1 else "their"
+        by = f" by {whose} {kept_by}: the recorded steps have moved" if kept_by else ""
+        told.append(f"{count} {words}{by}")
+    return ", ".join(told)
 
 
 def same_variant(finding: Finding, variant: Mapping[str, str]) -> bool:
@@ -65,11 +83,12 @@ def rehearsed(
         done = replay(recorded, scenario=scenario)
         name = Path(recorded.saved).stem or recorded.identity
         if done.outcome == DIVERGED:
-            yield Regression(name, DOES_NOT_FIT, recorded.saved, str(done.misfit))
+            gone = "; no step has that name any more" if done.gone else ""
+            yield Regression(name, DOES_NOT_FIT, recorded.saved, f"{done.misfit}{gone}")
         elif done.outcome == STILL_FAILS:
             yield Regression(name, IS_BACK, recorded.saved, finding=_now(done, recorded))
         else:
-            yield Regression(name, HOLDS, recorded.saved)
+            yield Regression(name, HOLDS, recorded.saved, kept_by=done.kept_by)
 
 
 def _now(done: Replayed, recorded: Finding) -> Finding:

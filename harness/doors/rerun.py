@@ -11,11 +11,17 @@ from pathlib import Path
 
 from harness.campaign import finding_of
 from harness.doors.keeper import Keeper
-from harness.doors.wordings import diverged, finding_report, hashes_suspected, not_deterministic
+from harness.doors.wordings import (
+    diverged,
+    finding_report,
+    hashes_suspected,
+    not_deterministic,
+    suspected,
+    unkept_words,
+)
 from harness.engine import Run, campaign
 from harness.findings import store
 from harness.findings.finding import Constraint, Finding
-from harness.findings.reasons import step_text
 from harness.findings.wording import wrapped
 from harness.repeat import same_twice
 from harness.replay import DIVERGED, STILL_FAILS, Replayed, replay
@@ -48,11 +54,15 @@ def rerun(
     ascii: bool = False,
     test_id: str | None = None,
 ) -> Rerun:
-    """Run a finding or a schedule again ``times`` times and say what it does now."""
-    recorded = target if isinstance(target, Finding) else None
+    """Run a finding or a schedule again ``times`` times and say what it does now.
+
+    A schedule of which a finding is saved is that finding: it knows what each choice ran.
+    """
+    recorded = target if isinstance(target, Finding) else store.with_token(target.token, root)
+    target = recorded or target
     done = replay(target, times=times, go_on=go_on, scenario=scenario)
     if done.outcome == DIVERGED:
-        text = diverged(done, recorded, ascii=ascii)
+        text = diverged(done, recorded, root.parent, ascii=ascii)
         return Rerun(3, text, f"{DIVERGED:<12} {done.schedule.brief}")
     run = done.run
     assert run is not None
@@ -64,13 +74,13 @@ def rerun(
             return Rerun(3, "", verdict)
         return Rerun(3, not_deterministic(difference, run.token, ascii=ascii), verdict)
     if done.outcome != STILL_FAILS:
-        suspect = hashes_suspected(recorded)
+        suspect = hashes_suspected(recorded, root.parent)
         verdict = "\n".join([_verdict(done, times), *wrapped(suspect, 80, indent="    ")])
         return Rerun(0, "", verdict, run=run, suspect=suspect)
     reason = recorded.constraints if recorded is not None and done.by_constraints else ()
     found, warnings = _still_failing(run, recorded if done.exact else None, reason, root)
     verdict = _verdict(done, times)
-    if not (done.exact and done.same_bug) and (suspect := hashes_suspected(recorded)):
+    if not (done.exact and done.same_bug) and (suspect := suspected(recorded, root.parent)):
         verdict = "\n".join([verdict, *wrapped(suspect, 80, indent="    ")])
     text = finding_report(found, ascii=ascii, test_id=test_id)
     text += "".join(f"\nWARNING  {warning}\n" for warning in warnings)
@@ -89,21 +99,27 @@ def _still_failing(
     return keeper(again, None), keeper.warnings
 
 
+def kept_words(done: Replayed) -> str:
+    """By what the recorded order was kept where its steps have moved, and what that says."""
+    if done.outcome == STILL_FAILS:
+        return f"replayed by its {done.kept_by}: the recorded steps have moved"
+    return f"the order was kept by its {done.kept_by}, and the bug is gone"
+
+
 def _verdict(done: Replayed, times: int) -> str:
     """The outcome in one line, and what is to be known about it."""
     lines = [
         f"{done.outcome:<12} {done.schedule.brief}",
         f"    digest {done.digests[0][:8]}, same result {len(done.digests)} of {times} times",
     ]
-    if done.by_constraints:
-        lines.append("    replayed by its ordering constraints: the recorded steps have moved")
+    if done.kept_by:
+        lines.append(f"    {kept_words(done)}")
     if done.recorded_digest and not done.exact:
         lines.append(f"    not the history that was recorded (digest {done.recorded_digest[:8]})")
     if not done.same_bug:
         lines.append("    another rule is broken first than the one that was recorded")
-    if done.unkept:
-        never, waiting = (step_text(name) for name in (done.unkept[0].before, done.unkept[0].after))
-        lines.append(f"    not by its ordering constraints: {never} never precedes {waiting}")
+    if unkept := unkept_words(done):
+        lines.append(f"    {unkept}")
     if done.misfit is not None:
         lines.append(f"    went on first-in-first-out: {done.misfit}")
     return "\n".join(lines)

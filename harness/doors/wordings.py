@@ -8,19 +8,22 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from harness.campaign import versions
 from harness.confirmation import hash_seed
 from harness.coverage import matrix_of, nested
 from harness.doors.gate import MISUSED, NOT_JUDGED, NOTHING_RAN, Result
-from harness.doors.regressions import IS_BACK, OF_SEVERAL
+from harness.doors.regressions import IS_BACK, counts
 from harness.errors import closest
 from harness.findings import outcomes
 from harness.findings.finding import HASH_SEED, Finding, Violation
 from harness.findings.matrix import render_matrix
+from harness.findings.reasons import step_text
 from harness.findings.report import render_text
 from harness.findings.serial import encode
-from harness.findings.wording import counted, one_line, only_ascii, wrapped
+from harness.findings.sources import edited
+from harness.findings.wording import counted, listed, one_line, only_ascii, wrapped
 from harness.repeat import Difference
 from harness.replay import Replayed
 from harness.statistics import Statistics
@@ -157,8 +160,21 @@ def not_judged(message: str, *, misused: bool = False) -> str:
     return "\n".join([*lines, *(_INDENT + command for command in commands)]) + "\n"
 
 
-def hashes_suspected(finding: Finding | None) -> str:
-    """That a finding comes from a process that hashed strings otherwise; empty if it did not."""
+def suspected(finding: Finding | None, project: Path) -> str:
+    """Why a finding does not do what it did: an edit, or strings that are hashed otherwise."""
+    if finding is not None and (changed := edited(finding, project)):
+        were = "was" if len(changed) == 1 else "were"
+        return f"first suspect: {listed(changed, most=3)} {were} edited since it was recorded"
+    return hashes_suspected(finding, project)
+
+
+def hashes_suspected(finding: Finding | None, project: Path) -> str:
+    """That a finding comes from a process that hashed strings otherwise.
+
+    Empty if it did not, and where the code was edited: nothing else need be suspected there.
+    """
+    if finding is not None and edited(finding, project):
+        return ""
     recorded = finding.versions.get(HASH_SEED, "") if finding else ""
     now = hash_seed()
     if not recorded or recorded == now != "random":
@@ -172,11 +188,17 @@ def hashes_suspected(finding: Finding | None) -> str:
     )
 
 
-def diverged(replayed: Replayed, finding: Finding | None, *, ascii: bool = False) -> str:
+def diverged(
+    replayed: Replayed, finding: Finding | None, project: Path, *, ascii: bool = False
+) -> str:
     """Which choice no longer fits, and what changed since it was recorded."""
     misfit = replayed.misfit
     assert misfit is not None
     recorded = finding.versions.get("git", "") if finding else ""
+    changed = _changed_since(recorded.partition("+")[0])
+    suspect = suspected(finding, project)
+    if changed and finding is not None and not finding.sources:
+        suspect = ""  # what has changed is told, and that is the first suspect
     return outcomes.render_diverged(
         outcomes.Diverged(
             token=replayed.schedule.token,
@@ -185,11 +207,21 @@ def diverged(replayed: Replayed, finding: Finding | None, *, ascii: bool = False
             able=misfit.offered,
             recorded_with=f"git {recorded}" if recorded else "",
             now=versions().get("git", ""),
-            changed=_changed_since(recorded.partition("+")[0]),
-            suspect=hashes_suspected(finding),
+            changed=changed,
+            suspect=suspect,
+            gone=replayed.gone,
+            unkept=unkept_words(replayed),
         ),
         ascii=ascii,
     )
+
+
+def unkept_words(replayed: Replayed) -> str:
+    """The first ordering constraint that could not be kept; empty if all were, or there is none."""
+    if not replayed.unkept:
+        return ""
+    never, waiting = map(step_text, (replayed.unkept[0].before, replayed.unkept[0].after))
+    return f"not by its ordering constraints: {never} never precedes {waiting}"
 
 
 def _changed_since(commit: str) -> tuple[str, ...]:
@@ -260,10 +292,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
 
 def _regressions(result: Result) -> list[tuple[str, str]]:
     """What became of the committed regressions, if there are any."""
-    outcomes = [each.outcome for each in result.regressions]
-    counts = ((outcomes.count(each), each) for each in dict.fromkeys(outcomes))
-    told = (f"{count} {each if count == 1 else OF_SEVERAL[each]}" for count, each in counts)
-    return [("regressions", ", ".join(told))] if outcomes else []
+    return [("regressions", counts(result.regressions))] if result.regressions else []
 
 
 def _swept(statistics: Statistics) -> list[tuple[str, str]]:

@@ -163,6 +163,7 @@ class Finding:
     ``orders_tried`` says in how many of how many other runs that kept them the rule broke.
     ``blast_radius`` is what the scenario measured of the damage, the most telling fact first.
     ``module`` and ``file`` say where the scenario is declared, the file below the project's folder.
+    ``sources`` has a digest of each file of the target that did something in the run.
     """
 
     scenario: str
@@ -191,6 +192,7 @@ class Finding:
     profile: str = ""
     shrinking: Shrinking = field(default_factory=Shrinking)
     versions: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
     file: str = ""
     saved: str = ""

@@ -49,7 +49,8 @@ class NotDeterministic:
 class Diverged:
     """A recorded schedule no longer fits: ``wanted`` should run at ``step``, only ``able`` can.
 
-    ``suspect`` is the likeliest cause, if it is not the code that has changed.
+    ``suspect`` is the likeliest cause. ``gone`` says that nothing of the name ``wanted``
+    ever comes, ``unkept`` which ordering constraint cannot be kept either.
     """
 
     token: str
@@ -60,6 +61,8 @@ class Diverged:
     now: str = ""
     changed: tuple[str, ...] = ()
     suspect: str = ""
+    gone: bool = False
+    unkept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ def render_diverged(outcome: Diverged, *, ascii: bool = False, width: int = WIDT
         f"{label}  {one_line(outcome.wanted)}",
         f"{'but only':<{len(label)}}  {able}{' can run' if outcome.able else ''}",
     ]
+    lines += ["no step has that name any more"] if outcome.gone else []
+    lines += [outcome.unkept] if outcome.unkept else []
     changed = f" ({listed(outcome.changed, most=3)} changed)" if outcome.changed else ""
     if outcome.recorded_with:
         now = outcome.now or "an unknown version"

@@ -48,6 +48,7 @@ __all__ = [
     "quarantine",
     "regressions_beside",
     "save",
+    "with_token",
     "write_summary",
 ]
 
@@ -99,6 +100,14 @@ def load(reference: str | Path, root: Path = ROOT) -> Finding:
         if root.resolve() not in path.resolve().parents:
             raise
         raise UnreadableError(f"{error}; {set_aside(path)}") from None
+
+
+def with_token(token: str, root: Path = ROOT) -> Finding | None:
+    """The newest finding of a schedule, or a committed one, if there is any that can be read."""
+    folders = (root / "findings", regressions_beside(root))
+    texts = (path for folder in folders for path in _files(folder) if _mentions(path, token))
+    found = _listing(texts).findings
+    return next((each for each in found if each.token == token), None)
 
 
 def list_findings(root: Path = ROOT, *, tidy: bool = False) -> Listing:
@@ -181,7 +190,10 @@ def _portable(finding: Finding, path: Path, project: Path) -> Finding:
         for event in finding.history
     )
     saved = path.relative_to(project).as_posix()
-    return replace(finding, history=history, saved=saved, file=_below(project, finding.file))
+    sources = {_below(project, file): digest for file, digest in finding.sources.items()}
+    sources.pop("", None)
+    file = _below(project, finding.file)
+    return replace(finding, history=history, saved=saved, sources=sources, file=file)
 
 
 def _below(project: Path, file: str) -> str:
@@ -238,6 +250,13 @@ def _read(path: Path) -> Finding:
     except UsageError as error:
         raise type(error)(f"{path}: {error}") from None
     return replace(finding, saved=path.as_posix())
+
+
+def _mentions(path: Path, token: str) -> bool:
+    """Whether a file may be of a schedule, asked before all of it is read as a finding."""
+    with suppress(OSError):
+        return json.dumps(token) in path.read_text(encoding="utf-8", errors="replace")
+    return False
 
 
 def _files(folder: Path) -> list[Path]:

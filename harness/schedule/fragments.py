@@ -1,14 +1,15 @@
 """Choosers that follow a part of a recorded schedule and go first-in-first-out for the rest.
 
 Steps move when something is left out, so a part is followed by what ran instead of what, or by the
-order in which some lanes took their steps, and only if need be by step number.
+order in which some lanes took their steps, and only if need be by step number. After an edit all of
+a schedule is followed like that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option
+from harness.schedule.choices import FAULT, ORPHAN, Chooser, Deviation, Option, labels
 
 
 def essence(label: str) -> str:
@@ -52,6 +53,72 @@ def by_labels(deviations: Sequence[Deviation]) -> Callable[[Callable[[], int]], 
         return choose
 
     return chooser
+
+
+class Edited:
+    """Follows all deviations of a recorded schedule in code that was edited since: by their labels.
+
+    A choice is made at its step if what was ``taken`` can run there, else from that step on as soon
+    as ``first`` is due again; what never has to happen, as soon as it can. With ``situated`` only
+    what was due counts, one choice after the other, and the first of them passes over ``skipped``
+    of its situations. With ``loose`` any orphan of a lane will do: what was a put may be a commit
+    now. ``left`` are those that were not made, ``offered`` what could run at the step of each, and
+    ``seen`` the essence of all that could ever run.
+    """
+
+    def __init__(
+        self,
+        deviations: Sequence[Deviation],
+        *,
+        situated: bool = False,
+        skipped: int = 0,
+        loose: bool = False,
+    ) -> None:
+        self.left = list(deviations)
+        self.offered: dict[int, tuple[str, ...]] = {}
+        self.seen: set[str] = set()
+        self._situated = situated
+        self._skipped = skipped
+        self._loose = loose
+        self._steps = {deviation.step for deviation in deviations}
+        self._wanted = {essence(deviation.taken) for deviation in deviations}
+
+    def __call__(self, options: Sequence[Option], step: int) -> int:
+        """The option to take."""
+        if not self.left:
+            return 0
+        if step in self._steps:
+            self.offered[step] = labels(options)
+        known = [essence(option.label) for option in options]
+        self.seen.update(self._wanted.intersection(known))
+        for deviation in self.left[:1] if self._situated else self.left:
+            index = self._place(deviation, options, known)
+            if index is not None and self._is_due(deviation, known[0], step, options[index]):
+                self.left.remove(deviation)
+                return index
+        return 0
+
+    def _place(
+        self, deviation: Deviation, options: Sequence[Option], known: Sequence[str]
+    ) -> int | None:
+        """Which option is what was taken; a fault is not the steps with which it goes on."""
+        for index, option in enumerate(options):
+            if option.kind != deviation.kind:
+                continue
+            alike = self._loose and option.kind == ORPHAN and option.lane == deviation.lane
+            if alike or known[index] == essence(deviation.taken):
+                return index
+        return None
+
+    def _is_due(self, deviation: Deviation, first: str, step: int, option: Option) -> bool:
+        if not self._situated and step <= deviation.step:
+            return step == deviation.step
+        if not self._situated and option.optional:
+            return True
+        if first != essence(deviation.first):
+            return False
+        self._skipped -= 1
+        return self._skipped < 0
 
 
 def _has_come(fault: Deviation, now_ms: int, first: Option) -> bool:

@@ -69,21 +69,23 @@ def by_constraints(
     """
 
     def chooser(now_ms: Callable[[], int]) -> Chooser:
-        return _Keeper(constraints, rest, hurry or {}, [] if unkept is None else unkept)
+        return Ordered(constraints, rest=rest, hurry=hurry, unkept=unkept)
 
     return chooser
 
 
-class _Keeper:
-    """What has come of the named steps, and who has to wait for which."""
+class Ordered:
+    """The chooser of :func:`by_constraints` in one run, to be asked afterwards what was kept."""
 
     def __init__(
         self,
         constraints: Sequence[Constraint],
-        rest: Chooser | None,
-        hurry: Mapping[StepName, Sequence[str]],
-        unkept: list[Constraint],
+        *,
+        rest: Chooser | None = None,
+        hurry: Mapping[StepName, Sequence[str]] | None = None,
+        unkept: list[Constraint] | None = None,
     ) -> None:
+        self.constraints = constraints
         #: The constraints whose first step has not come yet, by the step that waits, and by that.
         self.holding: dict[StepName, dict[Constraint, None]] = {}
         self.opening: dict[StepName, list[Constraint]] = {}
@@ -91,8 +93,8 @@ class _Keeper:
             self.holding.setdefault(each.after, {})[each] = None
             self.opening.setdefault(each.before, []).append(each)
         self.rest = rest
-        self.hurry = hurry
-        self.unkept = unkept
+        self.hurry = hurry or {}
+        self.unkept = [] if unkept is None else unkept
         self.names = Names()
         self.waited: dict[Constraint, int] = {}
         self.followers = {each.after for each in constraints}
@@ -101,7 +103,13 @@ class _Keeper:
         self.labels = frozenset(named)
         self.lanes = frozenset(map(_lane_of, named))
 
+    @property
+    def never_came(self) -> tuple[Constraint, ...]:
+        """The constraints whose first step did not come at all; there is nothing to their order."""
+        return tuple(each for each in self.constraints if each.before in self.opening)
+
     def __call__(self, options: Sequence[Option], step: int) -> int:
+        """The option to take."""
         if not self.holding and not self.followers:
             return self._among(options, [i for i, one in enumerate(options) if not one.optional])
         names = [self._name(option) for option in options]

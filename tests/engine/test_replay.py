@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from harness.campaign import finding_of
+from harness.doors.regressions import DOES_NOT_FIT, HOLDS, rehearsed
 from harness.engine import execute
 from harness.errors import RefusedError, UsageError
 from harness.findings.finding import Finding
@@ -27,6 +28,8 @@ class Target:
     fixed: bool = False
     clients: tuple[str, ...] = ("ann", "bob")
     rule: str = "every_payment_counts"
+    #: How many steps somebody else takes before all of that.
+    steps_before: int = 0
 
 
 def scenario_of(target: Target) -> Scenario:
@@ -48,6 +51,13 @@ def scenario_of(target: Target) -> Scenario:
             if till["usdc"] != len(target.clients):
                 raise Broken(f"{till['usdc']} of {len(target.clients)} payments")
 
+        async def bystander() -> None:
+            for _ in range(target.steps_before):
+                await trio.lowlevel.checkpoint()
+
+        if target.steps_before:
+            world.start_client("carl", bystander)
+            await trio.sleep(1)
         for name in target.clients:
             world.start_client(name, pay, name)
             for _ in range(4):
@@ -127,9 +137,9 @@ def test_another_rule_that_breaks_is_told(finding: Finding, target: Target) -> N
 
 def test_another_option_in_its_place_is_a_divergence(finding: Finding, target: Target) -> None:
     deviation = next(each for each in finding.deviations if each.taken == "bob: pay")
-    target.clients = ("ann", "rob")
+    target.clients, target.fixed = ("ann", "rob"), True
     done = replay(finding, scenario=scenario_of(target))
-    assert done.outcome == DIVERGED
+    assert done.outcome == DIVERGED and done.gone
     assert done.misfit is not None
     assert done.misfit.step == deviation.step
     assert done.misfit.expected == deviation.taken
@@ -190,6 +200,51 @@ def test_what_comes_after_an_earlier_violation_is_not_missed(target: Target) -> 
     done = replay(late, scenario=scenario)
     assert done.outcome == STILL_FAILS
     assert done.run is not None and done.run.token == "till@1"
+
+
+# --- after an edit that moved its steps --------------------------------------------------------
+
+
+def test_what_moved_still_fails_by_its_labels(finding: Finding, target: Target) -> None:
+    assert not finding.constraints
+    target.steps_before = 3
+    done = replay(finding, times=3, scenario=scenario_of(target))
+    assert done.outcome == STILL_FAILS and done.same_bug and done.repeatable
+    assert done.kept_by == "labels" and not done.exact
+    assert done.run is not None and done.schedule == done.run.schedule
+    assert replay(done.schedule, scenario=scenario_of(target)).outcome == STILL_FAILS
+
+
+def test_what_moved_and_is_repaired_is_fixed(finding: Finding, target: Target) -> None:
+    target.steps_before, target.fixed = 3, True
+    done = replay(finding, times=3, scenario=scenario_of(target))
+    assert done.outcome == FIXED and done.misfit is None
+    assert done.kept_by == "labels" and len(done.digests) == 3
+    assert done.schedule == Schedule.parse(finding.token)
+    (kept,) = rehearsed([finding], scenario_of(target))
+    assert (kept.outcome, kept.kept_by, kept.warning) == (HOLDS, "labels", "")
+
+
+def test_another_rule_that_breaks_where_the_steps_moved_is_told(
+    finding: Finding, target: Target
+) -> None:
+    target.steps_before, target.rule = 3, "nobody_loses"
+    done = replay(finding, scenario=scenario_of(target))
+    assert done.outcome == STILL_FAILS
+    assert not done.same_bug
+
+
+def test_a_step_that_is_gone_is_named_wherever_the_others_are(
+    finding: Finding, target: Target
+) -> None:
+    target.steps_before, target.fixed, target.clients = 3, True, ("ann", "rob")
+    done = replay(finding, scenario=scenario_of(target))
+    assert done.outcome == DIVERGED and done.gone
+    assert done.misfit is not None and done.misfit.expected == "bob: pay"
+    assert done.misfit.expected not in done.misfit.offered
+    (lost,) = rehearsed([finding], scenario_of(target))
+    assert lost.outcome == DOES_NOT_FIT
+    assert "should run bob: pay, which cannot run now; no step has that name" in lost.warning
 
 
 # --- going on all the same ----------------------------------------------------------------------

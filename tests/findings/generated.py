@@ -152,6 +152,7 @@ def findings(draw: st.DrawFn, *, events_max: int = 30) -> Finding:
             )
         ),
         versions=draw(st.dictionaries(_words, st.text(max_size=20), max_size=5)),
+        sources=draw(st.dictionaries(_words, _words, max_size=3)),
         saved=draw(st.sampled_from(("", ".changeover/findings/a-9a02e1.json", "moved/a b.json"))),
         reason=draw(texts),
     )
