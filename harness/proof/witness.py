@@ -130,11 +130,14 @@ class Witness:
         elif isinstance(option, Operation):
             if option.owner is not None:
                 touches.append((f"steps/{lane}", ARRIVE))
-            elif option.on_crash != "continue":
-                touches.append((f"lane/{lane}", READ))
+            else:
+                if option.sender:  # before it was abandoned, it would have woken its sender
+                    touches.append((option.flight, READ))
+                if option.on_crash != "continue":
+                    touches.append((f"lane/{lane}", READ))
         elif option.kind == TIMER:
             # It cancels: whether that comes before or after an answer makes a difference.
-            touches += [(f"memory/{lane}/*", WRITE), (f"steps/{lane}", STEP)]
+            touches += [(f"memory/{lane}/*", WRITE), (f"steps/{lane}", STEP), ("clock", READ)]
         elif option.kind == FAULT:
             touches.append(("faults", WRITE))
             # What strikes at the memory of a lane wakes and cancels, as a timer does.

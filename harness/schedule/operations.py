@@ -91,6 +91,17 @@ class Operation(Option):
         """The task that asked."""
         return f"{self.lane}: {self.sender}" if self.sender else self.label
 
+    @property
+    def flight(self) -> str:
+        """What stands for the question whether somebody waits for this; for a proof."""
+        return f"flight/{'.'.join(self.key)}"
+
+    def abandon(self) -> None:
+        """Its sender waits no longer; it goes on without."""
+        self.owner = None
+        if self.simulation.touched is not None:  # the key of an option is long in long runs
+            self.simulation.touches(self.flight)
+
     def perform(self) -> None:
         """Take effect, and wake the sender if it still waits."""
         simulation, owner = self.simulation, self.owner
