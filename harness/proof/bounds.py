@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, closest
 from harness.schedule.choices import DECISION, TASK, TIMER, Option
@@ -122,7 +122,8 @@ class Bound:
 
 def _earliest(options: Sequence[tuple[int, Option]]) -> float:
     """When the first of the timers among these is due; of lanes that are paused none is."""
-    return min(each.deadline for _, each in options if is_ahead(each))  # type: ignore[attr-defined]
+    ahead: list[Any] = [each for _, each in options if is_ahead(each)]
+    return float(min(each.deadline for each in ahead))
 
 
 def is_ahead(option: Option) -> bool:

@@ -61,7 +61,8 @@ def _program(number: int, seed: int) -> Program:
     if family == "timeouts":
         fault, shapes = "timeout", IN_TIME
     elif family == "deadlines":
-        shapes = IN_TIME
+        fault = "lane" if rng.random() < 0.4 else ""
+        shapes = WITH_FAULT if fault else IN_TIME
     elif family == "services":
         fault = "restart" if rng.random() < 0.4 else ""
         shapes = WITH_RESTART if fault else WITH_SERVICE
