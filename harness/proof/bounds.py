@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, closest
 from harness.schedule.choices import DECISION, TASK, TIMER, Option
@@ -100,20 +100,30 @@ class Bound:
             return allowed
         if busy and self.clock == "idle" and stalled >= self.stalls:
             return allowed
-        first = simulation.timers.next_deadline()
-        until = first
+        until = 0.0 if busy else _earliest(ahead)
         if self.clock == "any" or stalled < self.stalls:
-            until = max(first if not busy else 0.0, simulation.clock.now + simulation.stall_s)
+            until = max(until, simulation.clock.now + simulation.stall_s)
         near = [each for each in ahead if each[1].deadline <= until]  # type: ignore[attr-defined]
         return [*allowed, *near]
+
+    def is_near(self, simulation: Simulation, option: Option) -> bool:
+        """Whether this timer, which is ahead, may strike whatever else could move."""
+        until = simulation.clock.now + simulation.stall_s
+        return self.clock == "any" and option.deadline <= until  # type: ignore[attr-defined]
 
     def stalls_by(self, option: Option, allowed: Sequence[tuple[int, Option]]) -> bool:
         """Whether taking this timer uses up one of the stalls."""
         if self.clock == "any" or not is_ahead(option):
             return False
         return any(not other.optional and not is_ahead(other) for _, other in allowed) or (
-            option.deadline > option.timers.next_deadline()  # type: ignore[attr-defined]
+            option.deadline > _earliest(allowed)  # type: ignore[attr-defined]
         )
+
+
+def _earliest(options: Sequence[tuple[int, Option]]) -> float:
+    """When the first of the timers among these is due; of lanes that are paused none is."""
+    ahead: list[Any] = [each for _, each in options if is_ahead(each)]
+    return float(min(each.deadline for each in ahead))
 
 
 def is_ahead(option: Option) -> bool:

@@ -112,6 +112,12 @@ def observe(
     return _Passage(subject, errand, vocabulary, draw, past_violations).run()
 
 
+def watched(subject: Subject) -> Watched:
+    """A run of a subject that has not begun, to be entered."""
+    kind = Witness if subject.scenario.stage is None else StageWitness
+    return kind(subject.scenario, subject.seed, dict(subject.variant), subject.bound)
+
+
 class _Passage:
     """A run while it goes on."""
 
@@ -139,9 +145,7 @@ class _Passage:
         self.taken = 0
 
     def run(self) -> Observation:
-        subject = self.subject
-        kind = Witness if subject.scenario.stage is None else StageWitness
-        with kind(subject.scenario, subject.seed, dict(subject.variant), subject.bound) as witness:
+        with watched(self.subject) as witness:
             ending, could = self._drive(witness)
             judge = witness.judge
             if ending == COMPLETE:

@@ -11,7 +11,7 @@ from random import Random
 
 from harness.errors import UntrustworthyError
 from harness.history import derive_seed
-from harness.proof.errands import CHOSEN, Errand, Step, not_deterministic, observe
+from harness.proof.errands import CHOSEN, Errand, Step, not_deterministic, observe, watched
 from harness.proof.explorer import Explorer
 from harness.proof.happening import Event
 from harness.proof.vocabulary import Vocabulary
@@ -50,19 +50,21 @@ def _trade(explorer: Explorer, at: int) -> None:
         difference = _difference(wanted, step, explorer.vocabulary, swapped=swapped)
         if difference:
             _check_repeatable(explorer, at)
-            one, other = (_told(events[each], explorer.vocabulary) for each in (at, at + 1))
+            one, other = _told(explorer, at)
             raise UntrustworthyError(
                 f"the proof took these two for independent, but their order makes a difference:\n"
                 f"  step {at + 1}: {one}\n  step {at + 2}: {other}\n"
                 f"at step {at + position + 1} {difference}\n"
-                "do lanes share memory that nobody declares? put what they share behind a port of "
-                "the world, or into one lane"
+                "Do lanes share memory that nobody declares, or does a step declare too little?\n"
+                "Put what they share behind a port of the world, or into one lane.\n"
+                "If they share nothing, the proof is at fault and this bound cannot be trusted\n"
+                "for this target: search it with run or fuzz, and report the two steps."
             )
     if made.violations:
+        one, other = _told(explorer, at)
         raise UntrustworthyError(
             f"two steps that the proof took for independent break {made.violations[0]} when they "
-            f"trade places: {_told(events[at], explorer.vocabulary)}, "
-            f"{_told(events[at + 1], explorer.vocabulary)}"
+            f"trade places: {one}, {other}"
         )
 
 
@@ -79,9 +81,17 @@ def _check_repeatable(explorer: Explorer, at: int) -> None:
         raise UntrustworthyError(not_deterministic())
 
 
-def _told(event: Event, names: Vocabulary) -> str:
-    touched = ", ".join(f"{how} {resource}" for resource, how in names.touches[event.touched])
-    return f"{'/'.join(names.path(event.step.process))} ({touched})"
+def _told(explorer: Explorer, at: int) -> list[str]:
+    """The steps at an index and after it of the last run, in the words of the target."""
+    names, told = explorer.vocabulary, list[str]()
+    with watched(explorer.subject) as witness:
+        for event in explorer.latest[: at + 2]:
+            option = witness.options()[event.step.choice]
+            purpose = option.purpose()
+            touched = ", ".join(f"{how} {place}" for place, how in names.touches[event.touched])
+            told.append(f"{option.label}{purpose and f', {purpose}'} ({touched})")
+            witness.apply(option)
+    return told[-2:]
 
 
 def _can_trade(events: list[Event], index: int) -> bool:

@@ -97,7 +97,7 @@ class Witness:
         told = simulation.touched = []
         mark, readings = len(simulation.history), simulation.clock.readings
         drawn = random.getstate()
-        moves_clock = is_ahead(option)
+        waited = is_ahead(option) and not self.bound.is_near(simulation, option)
         ready = {each for each in simulation.awake() if each.kind == TASK}  # not all are options
         touches, order = self._expected(option), self._batch(option)
         self._rules = len(self.world.judge.invariants)
@@ -107,8 +107,8 @@ class Witness:
             touches.append(("random", WRITE))
         if simulation.clock.readings != readings:
             touches.append(("clock", READ))  # a task that declared its memory did not declare this
-        if moves_clock:
-            touches.append(("clock", WRITE) if self.bound.clock == "any" else EVERYTHING)
+        if waited:
+            touches.append(EVERYTHING)
         if option.kind == DECISION and not told:
             touches.append(EVERYTHING)
         touches += self._woken(option, ready)
@@ -130,11 +130,16 @@ class Witness:
         elif isinstance(option, Operation):
             if option.owner is not None:
                 touches.append((f"steps/{lane}", ARRIVE))
-            elif option.on_crash != "continue":
-                touches.append((f"lane/{lane}", READ))
+            else:
+                if option.sender:  # before it was abandoned, it would have woken its sender
+                    touches.append((option.flight, READ))
+                if option.on_crash != "continue":
+                    touches.append((f"lane/{lane}", READ))
         elif option.kind == TIMER:
             # It cancels: whether that comes before or after an answer makes a difference.
             touches += [(f"memory/{lane}/*", WRITE), (f"steps/{lane}", STEP)]
+            # Who comes first of two moves the clock for both.
+            touches.append(("clock", WRITE if is_ahead(option) else READ))
         elif option.kind == FAULT:
             touches.append(("faults", WRITE))
             # What strikes at the memory of a lane wakes and cancels, as a timer does.
@@ -205,14 +210,17 @@ class Witness:
             touches += [("rules/in force", READ), ("watch/in force", READ)]
         for event in events:
             rules = judge.watching(event.resource)
+            watchers = self.world.watching(event.resource)
             touches += [(f"rules/{rule.name}", WRITE) for rule in rules]
-            touches += [(f"watch/{each}|", WRITE) for each in self.world.watching(event.resource)]
+            touches += [(f"watch/{each}|", WRITE) for each in watchers]
             if rules:
-                touches += [("watch/*", READ), ("clock", READ)]
-        if events:
-            touches += [
-                (f"rules/{rule.name}", WRITE) for rule in judge.invariants if rule.takes_history
-            ]
+                touches.append(("watch/*", READ))
+            if rules or watchers:  # an event has a time
+                touches.append(("clock", READ))
+        told = [rule for rule in judge.invariants if rule.takes_history] if events else []
+        touches += [(f"rules/{rule.name}", WRITE) for rule in told]
+        if told:
+            touches.append(("clock", READ))
         return touches
 
     # --- what a search asks -----------------------------------------------------------------

@@ -91,6 +91,20 @@ class Operation(Option):
         """The task that asked."""
         return f"{self.lane}: {self.sender}" if self.sender else self.label
 
+    @property
+    def flight(self) -> str:
+        """What stands for the question whether somebody waits for this.
+
+        For a proof: the key of an option is long in long runs.
+        """
+        return f"flight/{'.'.join(self.key)}"
+
+    def abandon(self) -> None:
+        """Its sender waits no longer, if one did; it goes on without."""
+        if self.owner is not None and self.simulation.touched is not None:
+            self.simulation.touches(self.flight)
+        self.owner = None
+
     def perform(self) -> None:
         """Take effect, and wake the sender if it still waits."""
         simulation, owner = self.simulation, self.owner

@@ -114,7 +114,7 @@ class Requests(Books, ABC):
         )
 
         def abort(_: Callable[[], None]) -> trio.lowlevel.Abort:
-            operation.owner = None
+            operation.abandon()
             return trio.lowlevel.Abort.SUCCEEDED
 
         result: T = await trio.lowlevel.wait_task_rescheduled(abort)
@@ -245,10 +245,11 @@ class Requests(Books, ABC):
             return True
         if isinstance(option, Operation):
             if option.on_crash == "orphan":
-                option.kind, option.owner = ORPHAN, None
+                option.kind = ORPHAN
+                option.abandon()
                 self.orphans.append(option)
             elif option.on_crash == "continue":
-                option.owner = None
+                option.abandon()
                 return True
         else:
             self.dead.append(option.task)

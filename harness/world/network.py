@@ -225,6 +225,8 @@ class Network:
         """Nobody waits for this answer any more."""
         self._call_changes(call)
         if call in self._calls:
+            for server in call.servers:  # whose end would have lost this call
+                self.simulation.touches(f"{self.name}/serving/{server.name}")
             del self._calls[call]
             for answer in call.answers:
                 self.wire.recall(answer)
@@ -288,12 +290,14 @@ class Network:
             self.wire.recall_all_to(inbox)
         elif isinstance(inbox, Endpoint):
             self._endpoints[inbox.address].remove(inbox)
+            self.simulation.touches(f"{self.name}/serving/{inbox.lane.name}", "read")
             for request in inbox.unread:
                 if request.call is not None:
                     self._server_gone(request.call, inbox.lane)
 
     def _lane_ended(self, lane: Lane) -> None:
         """The sockets of a dead process are closed: who waits for it learns that."""
+        self.simulation.touches(f"{self.name}/serving/{lane.name}", "read")
         inboxes: list[Inbox[Any]] = []
         for endpoints in self._endpoints.values():
             inboxes += endpoints

@@ -162,6 +162,7 @@ class World(Judged):
     @property
     def now_ms(self) -> int:
         """Virtual milliseconds since the run began."""
+        self.simulation.clock.readings += 1
         return self.simulation.now_ms
 
     def random(self, purpose: str) -> random.Random:

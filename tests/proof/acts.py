@@ -288,6 +288,55 @@ async def wait_in_time(stage: Stage, seen: list[object], who: str) -> None:
     seen.append(scope.cancelled_caught)
 
 
+async def put_by_then(stage: Stage, seen: list[object], who: str) -> None:
+    with trio.move_on_after(1) as scope:
+        await stage.database.put("rows", "a", {"n": int(who)})
+    seen.append(scope.cancelled_caught)
+
+
+async def append_by_then(stage: Stage, seen: list[object], who: str) -> None:
+    with trio.move_on_after(1):
+        await stage.disk.append(f"log{who}", b"x")
+        seen.append("appended")
+
+
+async def ask_by_then(stage: Stage, seen: list[object], who: str) -> None:
+    try:
+        seen.append(await stage.network.call("nobody", "ask", int(who), timeout_s=1))
+    except Exception as error:
+        seen.append(type(error).__name__)
+
+
+async def receive_by_then(stage: Stage, seen: list[object], who: str) -> None:
+    with trio.move_on_after(1):
+        seen.append(await _memory(stage, who).receive.receive())
+    _memory(stage, who).event.set()
+
+
+async def send_by_then(stage: Stage, seen: list[object], who: str) -> None:
+    with trio.move_on_after(2):
+        await _memory(stage, who).event.wait()
+        await _memory(stage, who).send.send(int(who[1]))
+        seen.append("sent")
+
+
+async def put_shielded(stage: Stage, seen: list[object], who: str) -> None:
+    with trio.move_on_after(1) as scope:
+        try:
+            await trio.sleep(9)
+        finally:
+            with trio.CancelScope(shield=True):
+                await stage.store.put("x", int(who))
+    seen.append((scope.cancelled_caught, trio.current_time()))
+
+
+async def cancel_put(stage: Stage, seen: list[object], who: str) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.database.put, "rows", "b", {"n": int(who)})
+        await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+
+
 async def look_at_books(stage: Stage, seen: list[object], who: str) -> None:
     await trio.lowlevel.checkpoint()
     seen.append([(life.name, life.phase) for life in stage.world.services["books"].alive])
@@ -323,6 +372,17 @@ FAMILIES: Mapping[str, tuple[Act, ...]] = {
     "chance": (draw, draw, put_own_object),
     "services": (look_at_books, stop_books, wait_for_books, get_object),
     "timeouts": (work_in_time, wait_in_time, hold_lock, put_object),
+    "deadlines": (
+        put_by_then,
+        append_by_then,
+        ask_by_then,
+        receive_by_then,
+        send_by_then,
+        put_shielded,
+        cancel_put,
+        sleep_short,
+        get_row,
+    ),
 }
 ACTS = {
     f"{family}.{place}": act for family, acts in FAMILIES.items() for place, act in enumerate(acts)

@@ -13,10 +13,11 @@ import trio
 from harness.history import Event
 from harness.proof.bounds import Bound
 from harness.proof.resources import Touch
-from harness.schedule.choices import DECISION, FAULT, TIMER, Option, reads, writes
+from harness.schedule.choices import DECISION, FAULT, OPERATION, TASK, TIMER, Option, reads, writes
 from harness.schedule.lanes import Lane
 from harness.schedule.memory import Shared
 from harness.world.database import Database
+from harness.world.objectstore import ObjectStore
 from harness.world.service import Life
 from harness.world.transactions import Transaction
 from harness.world.world import World
@@ -190,6 +191,52 @@ async def a_timeout_and_an_answer(world: World) -> None:
     seen["cancelled"] = scope.cancelled_caught
 
 
+async def a_cancel_and_an_answer(world: World) -> None:
+    """A task cancels another one before or after the answer for which that waits."""
+    seen, store = noted(world), world.object_store("store")
+
+    async def put() -> None:
+        await store.put("x", 1)
+        seen["put"] = True
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(put)
+        await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+
+
+async def a_server_that_stops(world: World) -> None:
+    """A caller gives up, or learns before that the server which has read its request is gone."""
+    seen, network = noted(world), world.network("net")
+
+    async def serve() -> None:
+        async with network.listen("server") as requests:
+            with trio.move_on_after(1):
+                async for _ in requests:
+                    seen["asked"] = True
+            await trio.lowlevel.checkpoint()
+
+    async def ask() -> None:
+        try:
+            await network.call("server", "ask", timeout_s=0.5)
+        except OSError as error:
+            seen["failed"] = type(error).__name__
+
+    await together(world, server=serve, client=ask)
+
+
+async def a_time_that_is_read(world: World) -> None:
+    """A step that says which memory it touches reads the time as well."""
+    seen, at = noted(world), Shared("at", 0)
+
+    async def look() -> None:
+        seen["began"] = world.now_ms
+        await at.update(lambda _: world.now_ms)
+        seen["at"] = at.value
+
+    await together(world, a=look, b=lambda: trio.sleep(1))
+
+
 async def a_strike_and_memory(world: World) -> None:
     """The nemesis cancels work between two of its steps, which say what they touch."""
     seen = noted(world)
@@ -356,6 +403,29 @@ async def a_rule_with_a_record(world: World) -> None:
     await together(world, a=lambda: other.put("x", 1), b=lambda: store.put("x", 1))
 
 
+async def a_watcher_of_times(world: World) -> None:
+    """Somebody writes down when a store was written, while time passes for somebody else."""
+    seen, store = noted(world), world.object_store("store")
+    world.watch("store/", lambda event: seen.update(written=event.at_ms))
+    await together(world, a=lambda: _put(world, store, seen), b=lambda: trio.sleep(1))
+
+
+async def a_history_of_times(world: World) -> None:
+    """A rule of the end wants to know when a store was written."""
+    seen, store = noted(world), world.object_store("store")
+
+    @world.invariant(at_end=True)
+    def all_is_early(history: Any) -> None:
+        assert all(event.at_ms < 1000 for event in history if event.kind == "write")
+
+    await together(world, a=lambda: _put(world, store, seen), b=lambda: trio.sleep(1))
+
+
+async def _put(world: World, store: ObjectStore, seen: Seen) -> None:
+    seen["began"] = world.now_ms
+    await store.put("x", 1)
+
+
 async def a_rule_with_a_history(world: World) -> None:
     """A rule of the end wants to know in which order two stores were written."""
     noted(world)
@@ -405,6 +475,13 @@ NEEDED: Mapping[str, Needed] = {
     "answers to who is cancelled": Needed(
         a_timeout_and_an_answer, of_kind(TIMER, "steps/"), ANY_TIME
     ),
+    "whether somebody waits": Needed(a_cancel_and_an_answer, everywhere("flight/")),
+    "who serves a call": Needed(
+        a_server_that_stops, everywhere("net/serving/"), Bound(stalls=1, order="any", restarts=0)
+    ),
+    "times that are read": Needed(a_time_that_is_read, of_kind(TASK, "clock"), ANY_TIME),
+    "times of a watcher": Needed(a_watcher_of_times, of_kind(OPERATION, "clock"), ANY_TIME),
+    "times in a history": Needed(a_history_of_times, of_kind(OPERATION, "clock"), ANY_TIME),
     "memory of who is struck": Needed(a_strike_and_memory, of_kind(FAULT, "memory/"), ONE_FAULT),
     "answers to who is struck": Needed(a_strike_and_an_answer, of_kind(FAULT, "steps/"), ONE_FAULT),
     "chance of a module": Needed(common_chance, everywhere("random")),

@@ -60,6 +60,9 @@ def _program(number: int, seed: int) -> Program:
     shapes, fault = ONE_LANE if one_lane else SEVERAL_LANES, ""
     if family == "timeouts":
         fault, shapes = "timeout", IN_TIME
+    elif family == "deadlines":
+        fault = "lane" if rng.random() < 0.4 else ""
+        shapes = WITH_FAULT if fault else IN_TIME
     elif family == "services":
         fault = "restart" if rng.random() < 0.4 else ""
         shapes = WITH_RESTART if fault else WITH_SERVICE
@@ -71,8 +74,13 @@ def _program(number: int, seed: int) -> Program:
         for tasks in rng.choice(shapes)
     )
     rules = tuple(rule for rule in ("row", "end", "watch", "history") if rng.random() < 0.15)
-    clock = "any" if family in ("time", "calls") and rng.random() < 0.3 else "idle"
-    stalls = 1 if clock == "idle" and family in ("time", "tasks") and rng.random() < 0.3 else 0
+    early = 0.5 if family == "deadlines" else 0.3
+    clock = "any" if family in ("time", "calls", "deadlines") and rng.random() < early else "idle"
+    stalls = int(family == "deadlines")
+    if clock == "idle" and family in ("time", "tasks") and rng.random() < 0.3:
+        stalls = 1
+    if clock == "any":
+        stalls = 0
     order = "any" if rng.random() < 0.5 else "batch-legal"
     if fault == "restart" and rng.random() < 0.5:
         fault = "pause"

@@ -218,8 +218,12 @@ async def hidden_memory(world: World) -> None:
 
 
 def test_memory_that_lanes_share_in_secret_is_noticed() -> None:
-    with pytest.raises(UntrustworthyError, match="order makes a difference"):
+    with pytest.raises(UntrustworthyError, match="order makes a difference") as refusal:
         prove(subject(hidden_memory), Budget(runs=2_000))
+    named = [line for line in str(refusal.value).splitlines() if line.startswith("  step ")]
+    assert len(named) == 2
+    assert all("test_proving.py:" in line for line in named)  # in words of the target
+    assert "If they share nothing, the proof is at fault" in str(refusal.value)
 
 
 async def looks_at_everything(world: World) -> None:

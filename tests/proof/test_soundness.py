@@ -21,12 +21,19 @@ from tests.proof.programs import programs
 from tests.proof.soundness import Comparison, compared
 
 #: Of each family in its turn; no more than so many of one are enumerated.
-PROGRAMS, CHECKED_MAX = 390, 20
+PROGRAMS, CHECKED_MAX = 420, 20
 #: Programs with more runs than this are left out; some families have none that are smaller.
-RUNS_MAX, RUNS_MAX_OF = 200, {"transactions": 220, "files": 460, "services": 720}
+RUNS_MAX, RUNS_MAX_OF = 200, {"transactions": 220, "files": 460, "services": 720, "deadlines": 160}
 #: Of how many programs of a family every run was made at least, and of how many with a fault.
 CHECKED_MIN = {"transactions": 5}
-FAULTY_MIN = {"transactions": 0, "maintenance": 1, "tasks": 3, "memory": 3, "services": 4}
+FAULTY_MIN = {
+    "transactions": 0,
+    "maintenance": 1,
+    "tasks": 3,
+    "memory": 3,
+    "services": 4,
+    "deadlines": 1,
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
