@@ -40,7 +40,7 @@ def test_without_guards_a_proof_finds_the_jump_and_the_wrongful_liquidations() -
 def test_without_a_restart_it_holds_in_every_order() -> None:
     proof = prove(subject("none", restarts=0), Budget())
     assert proof.verdict == HELD
-    assert proof.tally.complete > 50
+    assert proof.tally.complete > 10
 
 
 @pytest.mark.skipif(not NIGHTLY, reason="minutes: run at night")
