@@ -32,9 +32,13 @@ ASYNCIO = (
 
 
 def site_of(error: BaseException) -> str:
-    """The innermost place of the target that an error came from, as ``path:line function``."""
+    """The innermost place of the target that an error came from, as ``path:line function``.
+
+    Where a library raised what the target called, that is the call.
+    """
     frames = _own(error)
-    return _site(frames[-1]) if frames else ""
+    mine = [frame for frame in frames if "-packages/" not in frame.path]
+    return _site((mine or frames)[-1]) if frames else ""
 
 
 def place_of(error: BaseException) -> str:
@@ -96,7 +100,7 @@ def _own(error: BaseException) -> list[_Frame]:
     others = [
         frame
         for frame in _frames(error)
-        if "/trio/" not in frame.path and "/harness/" not in frame.path
+        if not any(part in frame.path for part in ("/trio/", "/outcome/", "/harness/"))
     ]
     return [frame for frame in others if not _standard(frame.path)] or others
 

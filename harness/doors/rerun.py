@@ -75,11 +75,11 @@ def rerun(
         return Rerun(3, not_deterministic(difference, run.token, ascii=ascii), verdict)
     if done.outcome != STILL_FAILS:
         suspect = hashes_suspected(recorded, root.parent)
-        verdict = "\n".join([_verdict(done, times), *wrapped(suspect, 80, indent="    ")])
+        verdict = "\n".join([_verdict(done, times, recorded), *wrapped(suspect, 80, indent="    ")])
         return Rerun(0, "", verdict, run=run, suspect=suspect)
     reason = recorded.constraints if recorded is not None and done.by_constraints else ()
     found, warnings = _still_failing(run, recorded if done.exact else None, reason, root)
-    verdict = _verdict(done, times)
+    verdict = _verdict(done, times, recorded)
     if not (done.exact and done.same_bug) and (suspect := suspected(recorded, root.parent)):
         verdict = "\n".join([verdict, *wrapped(suspect, 80, indent="    ")])
     text = finding_report(found, ascii=ascii, test_id=test_id)
@@ -106,7 +106,17 @@ def kept_words(done: Replayed) -> str:
     return f"the order was kept by its {done.kept_by}, and the bug is gone"
 
 
-def _verdict(done: Replayed, times: int) -> str:
+def _other_bug(done: Replayed, recorded: Finding | None) -> str:
+    """What is broken first, if that is not what was recorded to the letter."""
+    if done.run is not None and recorded is not None:
+        now, then = done.run.violations[0], recorded.violation
+        if now.invariant == then.invariant:
+            here, there = (each.fingerprint[1] or each.phase for each in (now, then))
+            return f"the same rule is broken, but at {here or 'another place'} instead of {there}"
+    return "another rule is broken first than the one that was recorded"
+
+
+def _verdict(done: Replayed, times: int, recorded: Finding | None) -> str:
     """The outcome in one line, and what is to be known about it."""
     lines = [
         f"{done.outcome:<12} {done.schedule.brief}",
@@ -117,7 +127,7 @@ def _verdict(done: Replayed, times: int) -> str:
     if done.recorded_digest and not done.exact:
         lines.append(f"    not the history that was recorded (digest {done.recorded_digest[:8]})")
     if not done.same_bug:
-        lines.append("    another rule is broken first than the one that was recorded")
+        lines.append(f"    {_other_bug(done, recorded)}")
     if unkept := unkept_words(done):
         lines.append(f"    {unkept}")
     if done.misfit is not None:

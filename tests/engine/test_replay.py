@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import trio
 
 from harness.campaign import finding_of
 from harness.doors.regressions import DOES_NOT_FIT, HOLDS, rehearsed
+from harness.doors.rerun import rerun
 from harness.engine import execute
 from harness.errors import RefusedError, UsageError
 from harness.findings.finding import Finding
@@ -28,6 +30,7 @@ class Target:
     fixed: bool = False
     clients: tuple[str, ...] = ("ann", "bob")
     rule: str = "every_payment_counts"
+    place: str = "till.py:7 pay"
     #: How many steps somebody else takes before all of that.
     steps_before: int = 0
 
@@ -49,7 +52,7 @@ def scenario_of(target: Target) -> Scenario:
         @world.invariant(name=target.rule, at_end=True)
         def every_payment_counts() -> None:
             if till["usdc"] != len(target.clients):
-                raise Broken(f"{till['usdc']} of {len(target.clients)} payments")
+                raise Broken(f"{till['usdc']} of {len(target.clients)} payments", site=target.place)
 
         async def bystander() -> None:
             for _ in range(target.steps_before):
@@ -125,11 +128,22 @@ def test_a_repair_that_keeps_the_schedule_possible_is_fixed(
     assert done.repeatable and not done.exact
 
 
-def test_another_rule_that_breaks_is_told(finding: Finding, target: Target) -> None:
+def test_another_rule_that_breaks_is_told(finding: Finding, target: Target, tmp_path: Path) -> None:
     target.rule = "nobody_loses"
     done = replay(finding, scenario=scenario_of(target))
     assert done.outcome == STILL_FAILS
     assert not done.same_bug
+    told = rerun(finding, scenario_of(target), root=tmp_path).verdict
+    assert "another rule is broken first than the one that was recorded" in told
+
+
+def test_the_same_rule_in_a_function_that_was_renamed_is_told(
+    finding: Finding, target: Target, tmp_path: Path
+) -> None:
+    target.place = "till.py:7 pay_in"
+    told = rerun(finding, scenario_of(target), root=tmp_path).verdict
+    assert "the same rule is broken, but at pay_in instead of pay\n" in f"{told}\n"
+    assert "another rule" not in told
 
 
 # --- it no longer fits --------------------------------------------------------------------------

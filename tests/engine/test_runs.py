@@ -300,6 +300,18 @@ def test_a_lane_that_dies_is_told_once_with_its_place(story: object) -> None:
     assert violation.step == died.step < run.steps
 
 
+def test_what_the_world_raises_is_placed_where_it_was_called() -> None:
+    async def calls_nobody(world: World) -> None:
+        await world.network().call("bank", "pay")
+
+    (violation,) = run_of(told(calls_nobody)).violations
+    line = line_of('await world.network().call("bank", "pay")')
+    assert violation.message == (
+        f"main failed at {HERE}:{line}: ConnectionRefusedError: nobody listens at bank"
+    )
+    assert violation.site == f"{HERE}:{line} calls_nobody"
+
+
 def test_every_error_of_a_group_is_told() -> None:
     async def both(world: World) -> None:
         async def one() -> None:
