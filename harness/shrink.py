@@ -118,10 +118,17 @@ class _Shrinker:
         if not (fewer if shorter else is_smaller(run, self.best)):
             return False
         without = run.schedule.variant.get(WITHOUT)
+        if run.deviations and (without or "") != self.without and self.breaks_anyway(without):
+            return False
         if self.run(choose=follow(run.schedule), without=without).digest != run.digest:
             return False
         self.best = run
         return True
+
+    def breaks_anyway(self, without: str | None) -> bool:
+        """Whether the story needs what clients leave out there: it breaks in any order."""
+        plain = self.run(without=without)
+        return plain.violated and plain.violations[0].fingerprint == self.fingerprint
 
     def run(
         self,

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> int:
     parser.add_argument(
         "--bugs", nargs="+", choices=known, default=known, metavar="NAME", help="which (all)"
     )
-    parser.add_argument("--budget", type=int, default=2_000, help="runs to shrink one (2000)")
+    parser.add_argument("--budget", type=int, default=4_000, help="runs to shrink one (4000)")
     options = parser.parse_args(arguments)
     say(HEADER)
     good = count = 0

@@ -74,12 +74,16 @@ def failing(scenario: Scenario) -> Run:
 
 
 def is_one_minimal(run: Run, small: Shrunk) -> bool:
-    """Whether no choice can be left out, whether the others stay at their steps or move."""
+    """Whether no choice can be left out, whether the others stay at their steps or move.
+
+    Faults count before choices: a run with a fault more is none that does with less.
+    """
     schedule = small.run.schedule
     again = partial(execute, run.scenario, seed=schedule.seed, variant=schedule.variant)
 
     def shown(left: Run) -> bool:
-        return left.violated and left.violations[0].fingerprint == run.violations[0].fingerprint
+        same = left.violated and left.violations[0].fingerprint == run.violations[0].fingerprint
+        return same and left.faults <= small.run.faults
 
     for deviation in small.run.deviations:
         others = [each for each in small.run.deviations if each is not deviation]

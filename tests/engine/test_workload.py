@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.findings import serial
 from harness.findings.report import render_text
 from harness.replay import STILL_FAILS, replay
-from harness.schedule.choices import Schedule
+from harness.schedule.choices import Option, Schedule
 from harness.schedule.fragments import by_labels
 from harness.schedule.workload import WITHOUT, Workload, left_out_of, left_out_text
 from harness.shrink import Shrunk, shrink
@@ -119,6 +119,40 @@ def test_none_of_them_can_be_left_out(small: Shrunk) -> None:
             more = {WITHOUT: left_out_text({*left_out, (client, number)})}
             moved = by_labels(small.run.deviations)
             assert not execute(SCENARIO, seed=5, clocked=moved, variant=more).violated
+
+
+async def appointment(world: World) -> None:
+    """Who comes before anybody waits for him wakes nobody; who never comes does not, either."""
+    here: list[str] = []
+    met = trio.Event()
+
+    async def ann() -> None:
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+        if world.does("ann"):
+            somebody_waits = "main" in here
+            here.append("ann")
+            if somebody_waits:
+                met.set()
+
+    world.start_client("ann", ann)
+    if "ann" not in here:
+        await trio.lowlevel.checkpoint()
+        here.append("main")
+        await met.wait()
+
+
+def test_what_the_story_waits_for_is_not_left_out() -> None:
+    def hasty(options: Sequence[Option], step: int) -> int:
+        return next((i for i, each in enumerate(options) if each.lane == "ann"), 0)
+
+    scenario = told(appointment)
+    run = execute(scenario, seed=1, choose=hasty)
+    assert run.violated and not execute(scenario, seed=1).violated
+    small = shrink(run, budget_runs=200, wall_s=1e9)
+    assert small.shrinking.ended_by == "one-minimal"
+    assert done(small.run) == {"ann": [1]}
+    assert small.run.deviations
 
 
 def test_the_token_says_it_all(small: Shrunk) -> None:
